@@ -1,0 +1,354 @@
+"""The `hwsim` command: results on stdout, talk on stderr, `--json` everywhere.
+
+Every command imports what it needs when it runs, so that `--help`, `check` and `explain` answer at once.
+
+Exit codes: 0 done, 1 a stated bound failed, 2 bad input, 3 part of the work failed, 70 a bug of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hwsim import __version__
+from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_OUR_BUG, InputError, Problem, bad_input
+
+EXIT_INTERRUPTED = 130
+JSON_HELP = "Print one JSON document on stdout."
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: run the command line and exit with its code."""
+    sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run one command line; its exit code. User errors become messages, our own bugs a request to send us them."""
+    try:
+        outcome = cli.main(args=arguments, prog_name="hwsim", standalone_mode=False)
+        sys.stdout.flush()
+        return outcome if isinstance(outcome, int) else EXIT_OK
+    except InputError as error:
+        return _tell_input_error(error, "--json" in arguments)
+    except click.ClickException as error:
+        error.show()
+        return EXIT_BAD_INPUT
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except Exception:
+        return _tell_our_bug(arguments)
+
+
+def _tell_input_error(error: InputError, as_json: bool) -> int:
+    if as_json:
+        _print_json({"errors": [p.as_json() for p in error.problems]})
+    for problem in error.problems:
+        click.echo(f"error: {problem}", err=True)
+    return EXIT_BAD_INPUT
+
+
+def _tell_our_bug(arguments: list[str]) -> int:
+    handle, name = tempfile.mkstemp(prefix="hwsim-bug-", suffix=".txt")
+    with os.fdopen(handle, "w") as log:
+        log.write(f"hwsim {__version__}\npython {sys.version}\narguments {arguments!r}\n\n{traceback.format_exc()}")
+    kind = type(sys.exc_info()[1]).__name__
+    click.echo(f"hwsim has a bug ({kind}). Please report it with the file {name}.", err=True)
+    return EXIT_OUR_BUG
+
+
+def _print_json(document: Mapping[str, object]) -> None:
+    click.echo(json.dumps({"schema_version": 1, **document}, indent=1, allow_nan=False))
+
+
+# --- options ----------------------------------------------------------------------------------------------------
+
+
+class _Bindings(click.ParamType):
+    """`n=30,m=30` as a dictionary of numbers."""
+
+    name = "NAME=NUMBER[,...]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, float]:
+        if isinstance(value, dict):
+            return value
+        bound: dict[str, float] = {}
+        for part in str(value).split(","):
+            name, equals, text = part.partition("=")
+            where = f"--bind {part}"
+            if not equals or not name.strip():
+                raise bad_input("bind", part, "must read NAME=NUMBER", "For instance --bind n=30,m=30.", key=where)
+            if name.strip() in bound:
+                raise bad_input("bind", part, f"{name.strip()} is bound twice", "Keep one of the two.", key=where)
+            bound[name.strip()] = _number(text.strip(), where)
+        return bound
+
+
+def _number(text: str, where: str) -> float:
+    plain = text.removeprefix("-").replace(".", "", 1)
+    if not (plain.isascii() and plain.isdigit()) or len(plain) > 18:
+        raise bad_input("bind", text, "must be a plain number", "For instance 30 or 0.25.", key=where)
+    return float(text) if "." in text else int(text)
+
+
+def _merged(bindings: Iterable[dict[str, float]]) -> dict[str, float]:
+    merged: dict[str, float] = {}
+    for one in bindings:
+        for name, value in one.items():
+            if name in merged:
+                raise bad_input("bind", f"{name}={value:g}", f"{name} is bound twice", "Keep one of the two.",
+                                key=f"--bind {name}")  # fmt: skip
+            merged[name] = value
+    return merged
+
+
+Command = Callable[..., Any]
+
+
+def _run_options(command: Command) -> Command:
+    options = (
+        click.option("-a", "--accelerator", required=True, metavar="DESIGN", help="A shipped design or a YAML file."),
+        click.option("-w", "--workload", required=True, metavar="WORKLOAD", help="A shipped workload or a JSON file."),
+        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a design value."),
+        click.option("--bind", "bindings", multiple=True, type=_Bindings(), help="Bind sizes of the workload."),
+        click.option("--fidelity", default="closed", show_default=True, type=click.Choice(["closed", "events"]),
+                     help="Closed form, or replay event by event with contention."),
+        click.option("--interval/--no-interval", default=True, show_default=True,
+                     help="Move every uncertain input through its range."),
+        click.option("--json", "as_json", is_flag=True, help=JSON_HELP),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="hwsim")
+def cli() -> None:
+    """What a network costs on an accelerator: cycles, energy, memory and area."""
+
+
+# --- list -------------------------------------------------------------------------------------------------------
+
+
+@cli.command("list")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def list_command(as_json: bool) -> None:
+    """List the designs, models, workloads, technologies and DRAM parts there are."""
+    from hwsim import dram, energy
+    from hwsim.config import find_designs, summary_of
+    from hwsim.model import model_names
+    from hwsim.workload.store import find_workloads
+    from hwsim.workload.store import summary_of as workload_summary
+
+    found = {
+        "designs": {name: summary_of(path) for name, path in find_designs().items()},
+        "workloads": {name: workload_summary(path) for name, path in find_workloads().items()},
+    }
+    plain = {"models": model_names(), "technologies": energy.node_names(), "drams": dram.part_names()}
+    if as_json:
+        _print_json({**found, **plain})
+        return
+    for title, entries in found.items():
+        click.echo(f"{title}:")
+        for name, summary in entries.items():
+            click.echo(f"  {name:22} {summary}")
+    for title, names in plain.items():
+        click.echo(f"{title}: {', '.join(names)}")
+
+
+# --- trace ------------------------------------------------------------------------------------------------------
+
+
+@cli.command("trace")
+@click.argument("target", metavar="MODULE:FUNCTION")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the workload here.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def trace_command(target: str, out: Path | None, as_json: bool) -> int:
+    """Trace a PyTorch network: MODULE:FUNCTION returns it with example inputs."""
+    from hwsim.trace import trace_target
+    from hwsim.workload import store
+    from hwsim.workload.ir import Disposition
+
+    workload = trace_target(target)
+    unsupported = [op for g in workload.graphs.values() for op in g.ops if op.disposition is Disposition.UNSUPPORTED]
+    counts = {d.value: 0 for d in Disposition}
+    for graph in workload.graphs.values():
+        for op in graph.ops:
+            counts[op.disposition.value] += 1
+    if out and not unsupported:
+        store.write(workload, out)
+    if as_json:
+        _print_json({
+            "workload": workload.name,
+            "out": str(out) if out and not unsupported else None,
+            "ops": counts,
+            "unsupported": [{"name": op.name, "source": op.source, "reason": op.reason} for op in unsupported],
+        })  # fmt: skip
+    else:
+        click.echo(f"{workload.name}: " + ", ".join(f"{n} {kind}" for kind, n in counts.items() if n))
+        if out and not unsupported:
+            click.echo(f"wrote {out}")
+    for op in unsupported:
+        click.echo(f"error: unsupported: {op.name} ({op.source}): {op.reason}", err=True)
+    return EXIT_BAD_INPUT if unsupported else EXIT_OK
+
+
+# --- check and explain ------------------------------------------------------------------------------------------
+
+
+def _check_one(name: str) -> str:
+    """What kind of file `name` is; raises InputError unless it is valid."""
+    path = Path(name)
+    if path.suffix == ".json":
+        from hwsim.workload import store
+
+        store.load_workload(name)
+        return "workload"
+    if path.suffix in (".yaml", ".yml"):
+        from hwsim.document import read_yaml
+
+        keys = read_yaml(path).data
+        if isinstance(keys, dict) and "nodes" in keys:
+            from hwsim import energy
+
+            energy.read_table(path)
+            return "technology table"
+        if isinstance(keys, dict) and "parts" in keys:
+            from hwsim import dram
+
+            dram.read_table(path)
+            return "DRAM table"
+    from hwsim.config import find_designs, load_design
+    from hwsim.workload import store
+
+    if path.suffix in (".yaml", ".yml") or name in find_designs():
+        load_design(name)
+        return "design"
+    if name in store.find_workloads():
+        store.load_workload(name)
+        return "workload"
+    raise bad_input("unknown-name", name, "this is neither a file (.yaml, .json) nor the name of a shipped design "
+                    "or workload", "Run `hwsim list` to see the names.")  # fmt: skip
+
+
+@cli.command("check")
+@click.argument("names", nargs=-1, required=True, metavar="FILE...")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def check_command(names: tuple[str, ...], as_json: bool) -> int:
+    """Validate designs, workloads and tables; touch nothing."""
+    problems: list[Problem] = []
+    kinds: dict[str, str | None] = {}
+    for name in names:
+        try:
+            kinds[name] = _check_one(name)
+        except InputError as error:
+            kinds[name] = None
+            problems.extend(error.problems)
+    if as_json:
+        _print_json({"files": kinds, "errors": [p.as_json() for p in problems]})
+    for name, kind in kinds.items():
+        if kind and not as_json:
+            click.echo(f"{name}: a valid {kind}")
+    for problem in problems:
+        click.echo(f"error: {problem}", err=True)
+    return EXIT_BAD_INPUT if problems else EXIT_OK
+
+
+@cli.command("explain")
+@click.argument("name", required=False, metavar="DESIGN")
+@click.option("-a", "--accelerator", metavar="DESIGN", help="A shipped design or a YAML file.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a design value.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of this design's model instead.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def explain_command(
+    name: str | None, accelerator: str | None, overrides: tuple[str, ...], schema: bool, as_json: bool
+) -> None:
+    """Show every resolved value of a design, its unit, and the file and line it came from."""
+    from hwsim.config import design_schema, load_design
+
+    target = accelerator or name
+    if not target:
+        raise click.UsageError("name a design: hwsim explain DESIGN")
+    file = load_design(target, overrides)
+    if schema:
+        click.echo(json.dumps(design_schema(file.model.Design), indent=1))
+        return
+    if as_json:
+        _print_json({"design": file.name, "values": [
+            {"key": v.key, "value": v.value, "unit": v.unit, "place": v.place, "source": v.source,
+             "evidence": v.evidence, "range": None if v.low is None else [v.low, v.high]} for v in file.values
+        ]})  # fmt: skip
+        return
+    click.echo(f"{file.name} ({file.model.name}): {file.summary}")
+    for v in file.values:
+        spread = f"  range {v.low} .. {v.high}" if v.low is not None else ""
+        source = f"  [{v.evidence}] {v.source}" if v.source else ""
+        unit = f" {v.unit}" if v.unit else ""
+        click.echo(f"  {v.key} = {v.value}{unit}  ({v.place}){spread}{source}")
+
+
+# --- run and report ---------------------------------------------------------------------------------------------
+
+
+def _simulated(
+    accelerator: str, workload: str, overrides: tuple[str, ...], bindings: tuple[dict[str, float], ...],
+    fidelity: str, interval: bool,
+) -> Any:  # fmt: skip
+    from hwsim.simulate import run
+
+    return run(
+        accelerator, workload, overrides=overrides, bind=_merged(bindings), fidelity=fidelity, interval=interval
+    )
+
+
+@cli.command("run")
+@_run_options
+@click.option("--report", "folder", type=click.Path(file_okay=False, path_type=Path), help="Write a report here.")
+def run_command_line(as_json: bool, folder: Path | None, **question: Any) -> None:
+    """Run a workload on a design: latency, energy, memory, area."""
+    result = _simulated(**question)
+    written = _write_report(result, folder) if folder else []
+    if as_json:
+        _print_json(result.as_json())
+    else:
+        from hwsim.report.terminal import print_summary
+
+        print_summary(result)
+    for path in written:
+        click.echo(f"wrote {path}", err=as_json)
+
+
+@cli.command("report")
+@_run_options
+@click.option("--out", "folder", required=True, type=click.Path(file_okay=False, path_type=Path),
+              help="Write the report here.")  # fmt: skip
+def report_command(as_json: bool, folder: Path, **question: Any) -> None:
+    """Run, and write the report: HTML, CSV, JSON and a timeline for Perfetto."""
+    written = _write_report(_simulated(**question), folder)
+    if as_json:
+        _print_json({"files": [str(path) for path in written]})
+    else:
+        for path in written:
+            click.echo(str(path))
+
+
+def _write_report(result: Any, folder: Path) -> list[Path]:
+    from hwsim.report import write_report
+
+    try:
+        return list(write_report(result, folder))
+    except OSError as error:
+        raise bad_input("write", str(folder), f"the report can't be written: {error.strerror}",
+                        "Name a folder that can be written.", key="--report") from None  # fmt: skip
