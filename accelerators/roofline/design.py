@@ -17,7 +17,7 @@ class Design:
     vector_ops_per_cycle: Annotated[int, Range(1, 1_000_000), Doc("other arithmetic operations a cycle at peak")]
     matmul_ceiling_percent: Annotated[int, Range(1, 100), Doc("share of the peak that a large product reaches")]
     vector_ceiling_percent: Annotated[int, Range(1, 100), Doc("share of the peak that elementwise work reaches")]
-    memory_bits_per_s: Annotated[int, Range(1_000_000, 10**15), Doc("peak DRAM bandwidth of the datasheet")]
+    memory_bandwidth_bits_per_s: Annotated[int, Range(1_000_000, 10**15), Doc("peak DRAM bandwidth of the datasheet")]
     bandwidth_ceiling_percent: Annotated[int, Range(1, 100), Doc("share of the bandwidth that streaming reaches")]
     cache_bits: Annotated[int, Range(0, 2**40), Doc("last-level cache; data that fits stays on chip")]
     memory_bits: Annotated[int, Range(1, 2**48), Doc("off-chip memory")]

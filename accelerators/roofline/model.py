@@ -78,7 +78,7 @@ def count(design: Design, task: Kernel) -> Counts:
     macs = ceil_div(task.macs * 100, design.macs_per_cycle * design.matmul_ceiling_percent)
     vector = ceil_div(task.vector_ops * 100, design.vector_ops_per_cycle * design.vector_ceiling_percent)
     bits = task.dram_read_bits + task.dram_write_bits
-    bits_per_us = design.memory_bits_per_s // 1_000_000
+    bits_per_us = design.memory_bandwidth_bits_per_s // 1_000_000
     traffic = ceil_div(ceil_div(bits * 100, design.bandwidth_ceiling_percent) * design.clock_khz, bits_per_us * 1_000)
     return Counts(
         compute_cycles=launch + macs + vector,

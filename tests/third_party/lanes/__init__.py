@@ -1,0 +1,1 @@
+"""A row of multiply-accumulate lanes fed from DRAM through a double-buffered SRAM."""
