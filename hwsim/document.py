@@ -7,6 +7,7 @@ place. Data are dicts, lists, strings, integers within 64 bits, finite floats, b
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -167,10 +168,8 @@ def _read_bytes(path: str | Path, file: str, max_bytes: int) -> bytes:
 def shown_path(path: str | Path) -> str:
     """A path as messages and reports print it: relative where it lies below the working directory, on one line."""
     text = str(path)
-    try:
+    with contextlib.suppress(ValueError, OSError):
         text = str(Path(path).relative_to(Path.cwd()))
-    except (ValueError, OSError):
-        pass
     return text if text.isprintable() else shown(text, 200)
 
 
@@ -740,7 +739,7 @@ class Checker:
     def number(self, path: Path_, value: Any) -> float | None:
         """`value`, which stands at `path`, as a number (integers stay integers)."""
         if type(value) is int or type(value) is float:
-            return value  # type: ignore[no-any-return]
+            return value
         self.fail(path, "type", value, "must be a number")
         return None
 
