@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import hwsim
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
     path
@@ -161,3 +163,12 @@ def test_tutorial(tmp_path: Path) -> None:
     ran = run_page(ROOT / "docs" / "tutorial.md", tmp_path)
     print(f"tutorial: {ran} blocks ran")
     assert ran >= 4
+
+
+def test_every_key_of_a_result_is_explained() -> None:
+    answer = hwsim.run("i7-6900k", "transformer-base", bind={"n": 4, "m": 2}).as_json()
+    layer = answer["layers"][0]  # type: ignore[index]
+    page = (ROOT / "docs" / "result.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    explained = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
+    assert explained == set(answer) | set(layer)
