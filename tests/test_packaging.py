@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -42,7 +42,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def hwsim(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Hwsim:
+def hwsim(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hwsim]:
     """The `hwsim` command of an environment that holds nothing but the wheel and what it requires."""
     home = tmp_path_factory.mktemp("installed")
     run(sys.executable, "-m", "venv", home / "venv", cwd=home)
@@ -51,7 +51,8 @@ def hwsim(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Hwsim:
     run(python, *install, "--constraint", ROOT / "constraints.txt", wheel, cwd=home)
     run(python, "-m", "pip", "check", cwd=home)
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    return lambda *arguments: run(home / "venv" / "bin" / "hwsim", *arguments, cwd=elsewhere)
+    yield lambda *arguments: run(home / "venv" / "bin" / "hwsim", *arguments, cwd=elsewhere)
+    shutil.rmtree(home)  # half a gigabyte
 
 
 def metadata(wheel: Path) -> email.message.Message:
