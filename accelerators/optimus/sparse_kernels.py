@@ -1,0 +1,35 @@
+"""The compiled loop of `accelerators.optimus.sparse`. Imported only where a window is simulated."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+_FAR = np.int64(2**62)
+
+
+@njit(cache=True)
+def windowed_cycles(
+    start: NDArray[np.int64], column: NDArray[np.int32], head: NDArray[np.int64], window: int, rate: int
+) -> int:
+    """Cycles until every queue is empty; see `accelerators.optimus.sparse.windowed_cycles`.
+
+    `start[p]:start[p + 1]` are the entries of queue p in `column`; `head` is scratch, one entry a queue.
+    """
+    queues = start.size - 1
+    head[:] = start[:queues]
+    left = start[queues]
+    base = np.int64(0)
+    cycles = 0
+    while left > 0:
+        oldest_needed = _FAR
+        for p in range(queues):
+            if head[p] < start[p + 1] and column[head[p]] < base + window:
+                head[p] += 1
+                left -= 1
+            if head[p] < start[p + 1]:
+                oldest_needed = min(oldest_needed, np.int64(column[head[p]]))
+        base = min(base + rate, oldest_needed)
+        cycles += 1
+    return cycles
