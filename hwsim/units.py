@@ -283,3 +283,24 @@ def parse_number(text: str, name: str) -> float:
         return float(exact)
     except OverflowError:
         raise QuantityError("too-large", "the number must fit a 64-bit float") from None
+
+
+# --- for reports ------------------------------------------------------------------------------------------------
+
+
+def readable(value: object, unit: str) -> str:
+    """A number held in `unit` as a report prints it: 800000 in "kHz" is "800 MHz". Other values are plain texts."""
+    name = _name_with(unit)
+    if name and isinstance(value, int | float) and not isinstance(value, bool):
+        return format_quantity(value, name)
+    return f"{value} {unit}".rstrip()
+
+
+@lru_cache(maxsize=256)
+def _name_with(unit: str) -> str:
+    """A field name whose number is held in `unit`, "" if there is none."""
+    top, _, bottom = unit.partition("/")
+    suffixes = [suffix for suffix, (_, own, _) in _SIMPLE.items() if own == top]
+    if not suffixes or (bottom and bottom not in _DENOMINATORS):
+        return ""
+    return f"value_{suffixes[0]}_per_{bottom}" if bottom else f"value_{suffixes[0]}"
