@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
-from hwsim.dram import Dram, first_access_ps
-from hwsim.memory import DRAM, MemoryLevel, Unit, level_ps
+from hwsim.dram import Dram
+from hwsim.memory import MemoryLevel, Unit, latency_ps, level_ps
 from hwsim.model import Action, Chunks, Drain, Runs, Traffic, Work
 from hwsim.pure import cycles_to_ps, pure
 
@@ -129,14 +129,6 @@ def traffic_ps(counts: Sequence[int], columns: Layout, field: int, level: Memory
 
 
 @pure
-def lead_ps(level: MemoryLevel, dram: Dram) -> int:
-    """Picoseconds from the end of a transfer to its use: the latency of the level it came from."""
-    if level.kind == DRAM:
-        return first_access_ps(dram)
-    return cycles_to_ps(level.latency_cycles, level.clock_khz)
-
-
-@pure
 def task_times(
     counts: Sequence[int], columns: Layout, units: Sequence[Unit], levels: Sequence[MemoryLevel], dram: Dram
 ) -> TaskTime:
@@ -166,7 +158,7 @@ def task_times(
             elif kind == LOAD:
                 load_time = max(load_time, traffic_ps(counts, columns, f, levels[at], dram))
                 if load < 0:
-                    load, lead = at, lead_ps(levels[at], dram)
+                    load, lead = at, latency_ps(levels[at], dram)
             elif kind == STORE:
                 store_time = max(store_time, traffic_ps(counts, columns, f, levels[at], dram))
                 if store < 0:

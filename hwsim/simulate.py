@@ -19,9 +19,11 @@ from hwsim import dram as dram_tables
 from hwsim import energy as energy_tables
 from hwsim.config import DesignFile, load_design
 from hwsim.demand import Layout, Names, TaskTime, layout, machine_fields, task_times
+from hwsim.dram import Dram
 from hwsim.errors import InputError, Problem, Where, bad_input, shown
-from hwsim.memory import DRAM
+from hwsim.memory import DRAM, peak_bits_per_s
 from hwsim.model import Model, Parts, Program, Violation
+from hwsim.pure import cycles_to_ps
 from hwsim.result import (
     DesignValue,
     Interval,
@@ -115,8 +117,8 @@ class Evaluation:
     counts: tuple[tuple[int, ...], ...]
     """One entry a distinct task."""
     times: tuple[TaskTime, ...]
-    clocked: Any
-    """The timing's output columns (`hwsim.timing.recurrence.Outputs`), one entry a step."""
+    clocked: recurrence.Times
+    """The timing's output columns (`hwsim.timing.recurrence.Times`), one entry a step."""
     dynamic_pj: tuple[tuple[float, ...], ...]
     """Per distinct task, picojoules of each Counts field."""
     static_w: Mapping[str, float]
@@ -184,39 +186,45 @@ def evaluate(job: Job, program: Program | None = None, fidelity: str = "closed")
     counts = tuple(tuple(kernels[type(task)](design, task)) for task in program.tasks)
     units = tuple(getattr(machine, n) for n in names.units)
     levels = tuple(getattr(machine, n) for n in names.levels)
-    times = tuple(task_times(row, columns, units, levels, parts.dram) for row in counts)
-    clocked = _clock(program, times, machine, parts, fidelity)
+    dram = parts.dram if fidelity == "closed" else _without_refresh(parts.dram)
+    times = tuple(task_times(row, columns, units, levels, dram) for row in counts)
+    clocked = _clock(program, times, machine, parts.dram, fidelity)
     prices = model.price(design, parts)
     dynamic = tuple(tuple(c * p for c, p in zip(row, prices, strict=True)) for row in counts)
     static = model.static_w(design, parts)._asdict()
     return Evaluation(job, program, machine, names, columns, counts, times, clocked, dynamic, static)
 
 
-def _clock(program: Program, times: Sequence[TaskTime], machine: Any, parts: Parts, fidelity: str) -> Any:
+NEVER_CYCLES = 1 << 40
+"""A refresh interval beyond any run: about twelve minutes of a 1.6 GHz command clock."""
+
+
+def _without_refresh(dram: Dram) -> Dram:
+    """The part as if it never refreshed: the replay puts each refresh where it falls instead of averaging it."""
+    return dram._replace(refi_cycles=NEVER_CYCLES)
+
+
+def _clock(program: Program, times: Sequence[TaskTime], machine: Any, dram: Dram, fidelity: str) -> recurrence.Times:
     steps, resources = steps_of(program, times), resources_of(machine)
     if fidelity == "closed":
-        return recurrence.solve(steps, resources)
+        return recurrence.schedule(steps, resources)
     from hwsim.timing import events  # SimPy is only needed here
 
-    return events.replay(steps, resources, contended=True, refresh=_refreshes(machine, parts))
-
-
-def _refreshes(machine: Any, parts: Parts) -> list[tuple[int, int]]:
-    """Per physical port, (period, busy) of its refresh in picoseconds; (0, 0) for memories that need none.
-
-    Only the DRAM's own closed form already holds back the share of time that refresh takes, so the replay
-    does not take it twice.
-    """
-    del parts
+    period = cycles_to_ps(dram.refi_cycles, dram.clock_khz)
+    busy = cycles_to_ps(dram_tables.refresh_steal_cycles(dram), dram.clock_khz)
     _, levels = machine_fields(machine)
-    return [(0, 0)] * (2 * len(levels))
+    refresh = {
+        resources.port[2 * i]: events.Refresh(period, busy)
+        for i, name in enumerate(levels)
+        if getattr(machine, name).kind == DRAM
+    }
+    return events.replay(steps, resources, contended=True, refresh=refresh)
 
 
 # --- the interval -----------------------------------------------------------------------------------------------
 
 
-def _uncertain(file: DesignFile, workload: Workload, binding: Mapping[str, float], given: Mapping[str, float]
-               ) -> dict[str, tuple[Any, Any]]:  # fmt: skip
+def _uncertain(file: DesignFile, workload: Workload, given: Mapping[str, float]) -> dict[str, tuple[Any, Any]]:
     """Every uncertain input with the two ends of its range: design values and, unless bound by the user, symbols."""
     ends: dict[str, tuple[Any, Any]] = {
         v.key: (v.low, v.high) for v in file.values if v.low is not None and v.low != v.high
@@ -224,7 +232,6 @@ def _uncertain(file: DesignFile, workload: Workload, binding: Mapping[str, float
     for name, symbol in workload.symbols.items():
         if symbol.uncertain and name not in given:
             ends[f"bind.{name}"] = symbol.uncertain
-    del binding
     return ends
 
 
@@ -339,7 +346,7 @@ def run(
     latency = Interval(done.latency_s, done.latency_s, done.latency_s)
     energy = Interval(done.energy_j, done.energy_j, done.energy_j)
     notes: list[str] = []
-    ends = _uncertain(file, network, job.binding, given) if interval else {}
+    ends = _uncertain(file, network, given) if interval else {}
     if ends:
         closed = done if fidelity == "closed" else evaluate(job, done.program)
         latency, energy, notes = _intervals(closed, ends, _mover(file, job, done.program))
@@ -470,8 +477,7 @@ def _roofs(e: Evaluation) -> list[Roof]:
     for n in e.names.levels:
         level = getattr(e.machine, n)
         if level.kind == DRAM:
-            channels = level.channels
-            roofs.append(Roof(n, bits_per_s=float(channels * dram_tables.peak_bits_per_s(e.job.parts.dram))))
+            roofs.append(Roof(n, bits_per_s=float(peak_bits_per_s(level, 0))))
     return roofs
 
 

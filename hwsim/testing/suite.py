@@ -13,9 +13,8 @@ import pytest
 
 from hwsim.config import DesignFile, load_design
 from hwsim.demand import layout
-from hwsim.dram import peak_bits_per_s
 from hwsim.errors import InputError
-from hwsim.memory import DRAM, MemoryLevel
+from hwsim.memory import DRAM, MemoryLevel, peak_bits_per_s
 from hwsim.model import Program
 from hwsim.result import Result
 from hwsim.simulate import Evaluation, Job, evaluate, resolve_binding, resolve_parts, resources_of, run, steps_of
@@ -209,10 +208,10 @@ class ModelSuite:
             steps, resources = steps_of(e.program, e.times), resources_of(e.machine)
             alone = resources._replace(port=list(range(len(resources.port))))
             assert list(events.replay(steps, alone, contended=False).done_ps) == list(
-                recurrence.solve(steps, alone).done_ps
+                recurrence.schedule(steps, alone).done_ps
             )
             shared = events.replay(steps, resources, contended=True)
-            closed = recurrence.solve(steps, resources)
+            closed = recurrence.schedule(steps, resources)
             assert all(a >= b for a, b in zip(shared.done_ps, closed.done_ps, strict=True))
 
     # --- metamorphic --------------------------------------------------------------------------------------------
@@ -272,13 +271,7 @@ def _lower_bounds(e: Evaluation) -> Iterator[tuple[float, str]]:
     for f, bits in enumerate(totals):
         if e.columns.kind[f] in (1, 2, 3) and bits:
             name = e.names.levels[e.columns.resource[f]]
-            yield bits / _bandwidth(e, getattr(e.machine, name), e.columns.write[f]), f"{e.names.fields[f]} / bandwidth"
-
-
-def _bandwidth(e: Evaluation, level: MemoryLevel, write: int) -> float:
-    if level.kind == DRAM:
-        return float(level.channels * peak_bits_per_s(e.job.parts.dram))
-    return (level.write_bits_per_cycle if write else level.read_bits_per_cycle) * level.clock_khz * 1e3
+            yield bits / peak_bits_per_s(getattr(e.machine, name), e.columns.write[f]), f"{e.names.fields[f]} / bandwidth"
 
 
 def _better_levels(e: Evaluation) -> Iterator[tuple[str, MemoryLevel]]:
@@ -308,5 +301,5 @@ def _rerun(e: Evaluation, machine: Any) -> int:
     units = tuple(getattr(machine, n) for n in e.names.units)
     levels = tuple(getattr(machine, n) for n in e.names.levels)
     times = [task_times(row, e.columns, units, levels, e.job.parts.dram) for row in e.counts]
-    out = recurrence.solve(steps_of(e.program, times), resources_of(machine))
+    out = recurrence.schedule(steps_of(e.program, times), resources_of(machine))
     return max(out.done_ps, default=0)

@@ -95,7 +95,7 @@ class Lanes:
         width = design.lanes * design.operand_bits
         return Machine(
             Unit(design.clock_khz, design.lanes),
-            sram_level(design.buffer_bits, width, width, design.clock_khz, 1, 0, 2),
+            sram_level(design.buffer_bits, width, design.clock_khz, 2, 0),
             dram_level(parts.dram, 1, parts.dram.channel_capacity_bits, 2),
         )
 
