@@ -131,6 +131,9 @@ class _Replay:
         self._attribute()
         return self.out
 
+    def _now(self) -> int:
+        return int(self.env.now)
+
     def _processes(self) -> Iterator[Process]:
         steps = self.steps
         for r in range(len(self.resources.slots)):
@@ -151,7 +154,7 @@ class _Replay:
         """One chunk's turn on a port; when it got it."""
         with port.request() as turn:
             yield turn
-            start = self.env.now
+            start = self._now()
             end = transfer_end(start, length_ps, self.refresh.get(self.resources.port[r], Refresh()))
             yield self.env.timeout(end - start)
         return start
@@ -162,7 +165,7 @@ class _Replay:
         for i in _where(self.steps.load, r):
             if self.steps.load_waits[i]:
                 yield self._after(i)
-            out.turn_ps[i] = self.env.now
+            out.turn_ps[i] = self._now()
             for j, load_ps in enumerate(pieces(self.steps.load_ps[i], self.steps.chunks[i])):
                 slot = next(slots)
                 held = slot.request()
@@ -171,7 +174,7 @@ class _Replay:
                 if j == 0:
                     out.load_start[i] = start
                 self.env.process(self._arrive(i, slot, held))
-            out.load_end[i] = self.env.now
+            out.load_end[i] = self._now()
 
     def _arrive(self, i: int, slot: simpy.Resource, held: Any) -> Process:
         yield self.env.timeout(self.steps.lead_ps[i])
@@ -182,18 +185,18 @@ class _Replay:
         out, steps = self.out, self.steps
         for i in mine:
             yield self._after(i)
-            out.ready_ps[i] = self.env.now
+            out.ready_ps[i] = self._now()
             total = steps.work_ps[i] if steps.unit[i] >= 0 else 0
             for j, work_ps in enumerate(pieces(total, steps.chunks[i])):
                 chunk = (yield self.loaded[i].get()) if steps.load[i] >= 0 else None
                 if j == 0:
-                    out.work_start[i] = self.env.now
+                    out.work_start[i] = self._now()
                 yield self.env.timeout(work_ps)
                 if chunk is not None:
                     slot, held = chunk
                     yield slot.release(held)
                 yield self.worked[i].put(j)
-            out.work_end[i] = self.env.now
+            out.work_end[i] = self._now()
             self.work_ended[i].succeed()
 
     def _store_stream(self, r: int) -> Process:
@@ -204,7 +207,7 @@ class _Replay:
                 start = yield from self._transfer(self.store_port[r], r, store_ps)
                 if j == 0:
                     self.out.store_start[i] = start
-            self.out.store_end[i] = self.env.now
+            self.out.store_end[i] = self._now()
             self.store_ended[i].succeed()
 
     def _completion(self, i: int) -> Process:
@@ -212,7 +215,7 @@ class _Replay:
         yield self.env.timeout(self.steps.drain_ps[i])
         if self.steps.store[i] >= 0:
             yield self.store_ended[i]
-        self.out.done_ps[i] = self.env.now
+        self.out.done_ps[i] = self._now()
         self.done[i].succeed()
 
     def _attribute(self) -> None:

@@ -12,7 +12,7 @@ same source into machine code over numpy arrays. In a single run they are ordina
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence, Sequence
+from collections.abc import MutableSequence
 from typing import NamedTuple
 
 from hwsim.pure import pure
@@ -192,18 +192,15 @@ def _chunks(
     """`count` equal chunks one by one, from the ends of the last load, work and store; the same ends after them."""
     for _ in range(count):
         slot = base + head
-        if ring[slot] > loaded:
-            loaded = ring[slot]
+        loaded = max(loaded, ring[slot])
         loaded = loaded + load
-        if loaded + lead > worked:
-            worked = loaded + lead
+        worked = max(worked, loaded + lead)
         worked = worked + work
         ring[slot] = worked
         head = head + 1
         if head == depth:
             head = 0
-        if worked > stored:
-            stored = worked
+        stored = max(stored, worked)
         stored = stored + store
     return loaded, worked, stored, head
 
@@ -333,8 +330,7 @@ def _dependencies_done(i: int, steps: Steps, out: Times) -> int:
     latest = 0
     for k in range(steps.dep_start[i], steps.dep_start[i + 1]):
         done = out.done_ps[steps.dep[k]]
-        if done > latest:
-            latest = done
+        latest = max(latest, done)
     return latest
 
 
