@@ -32,6 +32,7 @@ MAX_INTEGER = 2**63 - 1
 MAX_PROBLEMS = 100
 _LONGEST_INTEGER = len(str(-MAX_INTEGER))
 _SHOWN_PART = 60
+_SHOWN_PATH = 200
 
 # What YAML 1.2 section 5.1 calls printable, less line breaks other than \n and the characters that reorder text.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -156,10 +157,10 @@ def _read_bytes(path: str | Path, file: str, max_bytes: int) -> bytes:
         with Path(path).open("rb") as stream:
             raw = stream.read(max_bytes + 1)
     except FileNotFoundError:
-        _refuse(file, "missing-file", shown(str(path)), "there is no such file")
+        _refuse(file, "missing-file", shown(str(path), _SHOWN_PATH), "there is no such file")
     except (OSError, ValueError) as failed:
         reason = failed.strerror if isinstance(failed, OSError) and failed.strerror else "the path is not legal"
-        _refuse(file, "unreadable-file", shown(str(path)), f"the file cannot be read ({reason})")
+        _refuse(file, "unreadable-file", shown(str(path), _SHOWN_PATH), f"the file cannot be read ({reason})")
     if len(raw) > max_bytes:
         _refuse(file, "too-large", f"more than {max_bytes} bytes", f"a file of this kind has at most {max_bytes} bytes")
     return raw
@@ -170,7 +171,7 @@ def shown_path(path: str | Path) -> str:
     text = str(path)
     with contextlib.suppress(ValueError, OSError):
         text = str(Path(path).relative_to(Path.cwd()))
-    return text if text.isprintable() else shown(text, 200)
+    return text if text.isprintable() else shown(text, _SHOWN_PATH)
 
 
 def read_yaml(path: str | Path) -> Document:

@@ -194,12 +194,12 @@ def _example(dimension: Dimension) -> str:
 def _unknown_unit(number: str, unit: str, dimension: Dimension) -> QuantityError:
     rule = f"must have one of these units: {_known_units(dimension)}"
     amount, _, rest = unit.partition("/")
-    hint = _ambiguous_data(amount) if dimension.unit.startswith("bit") else ""
-    rest = "/" + rest if rest else ""
-    if hint:
-        first, second = hint.split()
-        return QuantityError("unit", rule, f"Write {number} {first}{rest} or {number} {second}{rest}.")
-    near = [text for text in dimension.units if text.lower() == unit.lower()]
+    wanted = dimension.unit.partition("/")[2]
+    if rest == wanted and dimension.unit.startswith("bit") and (readings := _two_readings(amount)):
+        first, second = (f"{number} {reading}{'/' if rest else ''}{rest}" for reading in readings)
+        return QuantityError("unit", rule, f"Write {first} or {second}.")
+    spellings = {unit.lower(), f"{unit}/{wanted}".lower()}
+    near = [text for text in dimension.units if text.lower() in spellings]
     return QuantityError("unit", rule, f"Write {number} {near[0]}." if near else "")
 
 
@@ -210,16 +210,17 @@ def _known_units(dimension: Dimension) -> str:
     return f"bit{rest} or B{rest}, alone or with k, M, G, T, Ki, Mi, Gi or Ti before it"
 
 
-def _ambiguous_data(unit: str) -> str:
-    """The two readings of a data unit that people write in both senses, "" for other texts."""
-    found = re.fullmatch(r"([kKMGT]?)(i?)(b|B|Bytes?|bytes?|bits?|Bits?)", unit)
-    if not found:
-        return ""
-    prefix, binary, _ = found.groups()
+def _two_readings(unit: str) -> tuple[str, str] | None:
+    """The two units that a data unit may mean where people write it in both senses."""
     if unit == "KB":
-        return "KiB kB"
-    prefix = ("K" if binary else prefix.replace("K", "k")) + binary if prefix in {"k", "K"} else prefix + binary
-    return f"{prefix}bit {prefix}B"
+        return "KiB", "kB"
+    found = re.fullmatch(r"([kKMGT]?)(i?)(?:b|B|Bytes?|bytes?|bits?|Bits?)", unit)
+    if not found:
+        return None
+    letter, binary = found.groups()
+    if letter in {"k", "K"}:
+        letter = "K" if binary else "k"
+    return f"{letter}{binary}bit", f"{letter}{binary}B"
 
 
 # --- writing ----------------------------------------------------------------------------------------------------
