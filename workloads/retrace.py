@@ -1,0 +1,34 @@
+"""Trace the shipped networks again: `python -m workloads.retrace` rewrites the files beside this one.
+
+Needs PyTorch and the packages with the trained weights.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hwsim.workload import store
+
+TARGETS = {
+    "transformer_base.json": "workloads.transformer:base",
+    "gpt2_small.json": "workloads.gpt2:small",
+    "minilm_l6.json": "workloads.minilm:pruned",
+    "efficientnet_lite0.json": "workloads.efficientnet:lite0",
+}
+
+
+def main() -> None:
+    """Write every file of TARGETS and the masks of the pruned network."""
+    from hwsim.trace import trace_target
+    from workloads import minilm
+
+    folder = Path(__file__).parent
+    for file, target in TARGETS.items():
+        store.write(trace_target(target), folder / file)
+    net = minilm.network()
+    minilm.prune(net)
+    minilm.write_masks(net, folder / minilm.MASKS)
+
+
+if __name__ == "__main__":
+    main()
