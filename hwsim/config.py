@@ -388,7 +388,7 @@ class _DesignReader:
         """One `key=value` of --set, which replaces what the file says."""
         key, equals, raw = text.partition("=")
         key = key.strip()
-        where = Where(_set_place(text), key=key)
+        where = Where(_set_place(text), key=dotted(key.split(".")) if key else "")
         if not equals or not key:
             self.note("override", where, text, "an override is KEY=VALUE", "For example --set macs=1024.")
         elif key in seen:
