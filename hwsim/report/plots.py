@@ -1,0 +1,81 @@
+"""The main pictures as files for papers and slides, by matplotlib: PNG, PDF or SVG, the same bytes every time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hwsim.report import views
+from hwsim.report.text import plain
+from hwsim.result import Result
+
+FORMATS = ("png", "svg", "pdf")
+_TOP_GROUPS = 15
+_SETTINGS: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "hwsim", "font.size": 8.0, "axes.spines.top": False,
+             "axes.spines.right": False, "text.parse_math": False}  # fmt: skip
+
+
+def layers_figure(result: Result) -> Figure:
+    """Exposed time and, stacked by component, energy of the longest groups of layers, side by side."""
+    groups = views.families(result.layers)[:_TOP_GROUPS]
+    figure = Figure(figsize=(9, 0.6 + 0.22 * max(len(groups), 1)), layout="constrained")
+    time, energy = figure.subplots(1, 2, sharey=True)
+    labels = [f"{plain(g.label, 50)} ×{g.layers}" for g in groups]
+    rows = range(len(groups))
+    time.barh(rows, [1e6 * g.exposed_s for g in groups], color="#3869b0")
+    time.set(xlabel="exposed time [µs]", yticks=rows, yticklabels=labels)
+    _stack_energy(energy, groups)
+    energy.set(xlabel="energy [µJ]")
+    time.invert_yaxis()
+    return figure
+
+
+def _stack_energy(axes: Axes, groups: Sequence[views.Group]) -> None:
+    left = [0.0] * len(groups)
+    for name, _ in views.ranked(views.total_of(g.energy_breakdown_j for g in groups)):
+        widths = [1e6 * g.energy_breakdown_j.get(name, 0.0) for g in groups]
+        axes.barh(range(len(groups)), widths, left=left, label=plain(name, 40))
+        left = [a + b for a, b in zip(left, widths, strict=True)]
+    if groups:
+        axes.legend(frameon=False)
+
+
+def roofline_figure(result: Result) -> Figure:
+    """Layers under the roofs, log-log; those that move nothing through the level are left out."""
+    roof = views.roofline(result, views.families(result.layers))
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    points = [p for p in roof.points if math.isfinite(p.ops_per_bit)]
+    axes.set(xscale="log", yscale="log", xlabel=f"operations per byte through {plain(roof.level, 40)}",
+             ylabel="operations per second")  # fmt: skip
+    axes.scatter([8 * p.ops_per_bit for p in points], [p.ops_per_s for p in points], s=14, color="#3869b0")
+    peaks = [peak for _, peak in roof.compute]
+    for peak in peaks:
+        axes.axhline(peak, color="black", linewidth=1)
+    if roof.bits_per_s and peaks:
+        ridge = 8 * max(peaks) / roof.bits_per_s
+        axes.plot([ridge / 1e3, ridge], [max(peaks) / 1e3, max(peaks)], color="black", linewidth=1)
+    return figure
+
+
+def save(result: Result, folder: Path, suffix: str = "png") -> list[Path]:
+    """Write `layers` and `roofline` with `suffix` (one of FORMATS) into `folder`; answers with the files.
+
+    Raises ValueError for another suffix, OSError when the folder cannot be written.
+    """
+    if suffix not in FORMATS:
+        raise ValueError(f"{suffix!r} is none of {', '.join(FORMATS)}")
+    undated = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[suffix]
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    with rc_context(_SETTINGS):
+        for name, figure in (("layers", layers_figure(result)), ("roofline", roofline_figure(result))):
+            written.append(folder / f"{name}.{suffix}")
+            figure.savefig(written[-1], metadata=undated, dpi=150)
+    return written

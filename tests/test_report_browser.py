@@ -1,0 +1,138 @@
+"""The report in a real browser: it opens from a file, asks for nothing, runs nothing, and can be read and used."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sample_result import build
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+
+from hwsim.report import text, write_report
+
+HOSTILE = (
+    "<script>document.title='owned'</script>",
+    "<img src=http://127.0.0.1:9/x onerror=\"document.title='owned'\">",
+    "</style></svg><iframe srcdoc='<script>parent.document.title=1</script>'>",
+    "<meta http-equiv=refresh content='0;url=http://127.0.0.1:9/'>",
+    "<style>@import 'http://127.0.0.1:9/x.css'</style>",
+    "<details open ontoggle=\"document.title='owned'\">",
+)
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium or no chromedriver on PATH")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[webdriver.Chrome]:
+    """Headless Chromium that logs its console and its network."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                     "--window-size=1280,1000"):  # fmt: skip
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def opened(browser: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a run whose layers have hostile names, written and opened from its file."""
+    path = write_report(build(names=HOSTILE, feasible=False), tmp_path_factory.mktemp("report"))[0]
+    assert path.stat().st_size <= 1_000_000
+    browser.get(path.as_uri())
+    return path
+
+
+def requests_of(browser: webdriver.Chrome) -> dict[str, str]:
+    """Every address that the page asked for since the log was last read, with why it was blocked ("" if it was not)."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = {m["params"]["requestId"]: m["params"]["request"]["url"]
+             for m in messages if m["method"] == "Network.requestWillBeSent"}  # fmt: skip
+    blocked = {m["params"]["requestId"]: m["params"].get("blockedReason", "")
+               for m in messages if m["method"] == "Network.loadingFailed"}  # fmt: skip
+    return {url: blocked.get(at, "") for at, url in asked.items() if not url.startswith("data:,")}
+
+
+def test_it_asks_for_itself_alone_and_the_console_is_silent(browser: webdriver.Chrome, opened: Path) -> None:
+    assert requests_of(browser) == {opened.as_uri(): ""}
+    assert browser.get_log("browser") == []
+
+
+def test_hostile_names_are_text_and_nothing_ran(browser: webdriver.Chrome, opened: Path) -> None:
+    assert opened.exists() and browser.title == "optimus running transformer-base"
+    for tag in ("script", "img", "iframe", "object", "form", "a"):
+        assert browser.find_elements(By.TAG_NAME, tag) == []
+    assert len(browser.find_elements(By.TAG_NAME, "style")) == 1
+    cells = {e.get_attribute("textContent") for e in browser.find_elements(By.CSS_SELECTOR, "#all-layers td.t")}
+    assert {text.plain(name, 100) for name in HOSTILE} <= cells
+
+
+def test_a_script_put_into_the_page_is_refused_by_the_policy(browser: webdriver.Chrome, opened: Path) -> None:
+    bad = opened.with_name("tampered.html")
+    bad.write_text(opened.read_text().replace("</body>", "<script>document.title='owned'</script>"
+                                              "<img src='http://127.0.0.1:9/x'></body>"))  # fmt: skip
+    browser.get(bad.as_uri())
+    told = " ".join(entry["message"] for entry in browser.get_log("browser"))
+    assert browser.title == "optimus running transformer-base" and "Content Security Policy" in told
+    assert requests_of(browser) == {bad.as_uri(): "", "http://127.0.0.1:9/x": "csp"}
+    browser.get(opened.as_uri())
+
+
+def test_headings_figures_and_pictures_can_be_seen(browser: webdriver.Chrome, opened: Path) -> None:
+    headings = [e.text for e in browser.find_elements(By.TAG_NAME, "h2")]
+    assert opened.exists() and headings == [
+        "Where time and energy go", "Layers", "Roofline", "Units and ports over time", "Memory",
+        "Energy and area by component", "Layers in figures", "Design", "Notes", "Provenance",
+    ]  # fmt: skip
+    body = browser.find_element(By.TAG_NAME, "body").text
+    run = build(names=HOSTILE, feasible=False)
+    for figure in (text.quantity(run.latency_s.value, "s"), text.quantity(run.energy_j.value, "J"), "not feasible"):
+        assert figure in body
+    for picture in browser.find_elements(By.CSS_SELECTOR, "svg.chart"):
+        assert picture.is_displayed() and picture.size["width"] > 800 and picture.size["height"] > 100
+
+
+def test_no_label_of_a_picture_runs_out_of_it(browser: webdriver.Chrome, opened: Path) -> None:
+    outside = browser.execute_script(
+        """
+        return [...document.querySelectorAll('svg.chart text')].filter(t => {
+          const a = t.getBoundingClientRect(), b = t.ownerSVGElement.getBoundingClientRect();
+          return a.left < b.left - 1 || a.right > b.right + 1 || a.top < b.top - 3 || a.bottom > b.bottom + 3;
+        }).map(t => t.textContent);
+        """
+    )
+    labels = len(browser.find_elements(By.CSS_SELECTOR, "svg.chart text"))
+    print(f"{labels} labels of pictures checked in the browser")
+    assert opened.exists() and labels > 100 and outside == []
+
+
+def test_the_style_sheet_is_in_force_in_light_and_dark(browser: webdriver.Chrome, opened: Path) -> None:
+    grounds = []
+    for scheme in ("light", "dark"):
+        feature = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", feature)
+        grounds.append(browser.find_element(By.TAG_NAME, "body").value_of_css_property("background-color"))
+        busy = browser.find_element(By.CSS_SELECTOR, "svg .busy").value_of_css_property("fill")
+        assert busy not in ("rgb(0, 0, 0)", grounds[-1])
+    assert opened.exists() and grounds == ["rgba(255, 255, 255, 1)", "rgba(18, 22, 28, 1)"]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@pytest.mark.parametrize("which", ["all-layers", "free"])
+def test_details_open_by_click(browser: webdriver.Chrome, opened: Path, which: str) -> None:
+    details = browser.find_element(By.ID, which)
+    cell = details.find_element(By.CSS_SELECTOR, "tbody td")
+    assert opened.exists() and not cell.is_displayed()
+    summary = details.find_element(By.TAG_NAME, "summary")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", summary)
+    summary.click()
+    assert cell.is_displayed() and cell.text
+    summary.click()
+    assert not cell.is_displayed()
