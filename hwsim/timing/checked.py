@@ -23,6 +23,8 @@ from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.untyped_passes import IRProcessing
 from numba.extending import intrinsic, overload, register_jitable
 
+from hwsim.timing.constructors import SpellOutConstructors, assign_new, replace_value
+
 MIN_INT = -(2**63)
 TOO_LARGE = "an integer left 64 bits"
 
@@ -184,13 +186,9 @@ def _replaced(statement: Any, scope: Any, func_ir: Any) -> list[Any]:
     checked = _checked_operator(statement)
     if checked is None:
         return [statement]
-    expression, loc = statement.value, statement.loc
-    callee = scope.redefine("$checked", loc)
-    load = ir.Assign(ir.Global(checked.__name__, checked, loc), callee, loc)
-    statement.value = ir.Expr.call(callee, (expression.lhs, expression.rhs), (), loc)
-    func_ir._definitions[callee.name].append(load.value)
-    known = func_ir._definitions[statement.target.name]
-    known[known.index(expression)] = statement.value
+    loc, operands = statement.loc, (statement.value.lhs, statement.value.rhs)
+    load = assign_new(ir.Global(checked.__name__, checked, loc), "$checked", scope, loc, func_ir)
+    replace_value(statement, ir.Expr.call(load.target, operands, (), loc), func_ir)
     return [load, statement]
 
 
@@ -201,11 +199,22 @@ def _checked_operator(statement: Any) -> Callable[..., Any] | None:
     return CHECKED_OPERATORS.get(expression.fn if expression.op == "binop" else expression.immutable_fn)
 
 
-class CheckedCompiler(CompilerBase):  # type: ignore[misc]
-    """numba's compiler with the pass above behind its first stage."""
+class WrappingCompiler(CompilerBase):  # type: ignore[misc]
+    """numba's compiler, with NamedTuple constructors as in Python."""
 
     def define_pipelines(self) -> list[Any]:
         pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        pipeline.add_pass_after(CheckArithmetic, IRProcessing)
+        self.add_passes(pipeline)
         pipeline.finalize()
         return [pipeline]
+
+    def add_passes(self, pipeline: Any) -> None:
+        pipeline.add_pass_after(SpellOutConstructors, IRProcessing)
+
+
+class CheckedCompiler(WrappingCompiler):
+    """The same, with integer arithmetic that raises OverflowError."""
+
+    def add_passes(self, pipeline: Any) -> None:
+        super().add_passes(pipeline)
+        pipeline.add_pass_after(CheckArithmetic, IRProcessing)

@@ -30,7 +30,7 @@ from numba.core.errors import NumbaError
 
 from hwsim.pure import is_pure
 from hwsim.timing import recurrence
-from hwsim.timing.checked import CHECKED_CALLS, CheckedCompiler
+from hwsim.timing.checked import CHECKED_CALLS, CheckedCompiler, WrappingCompiler
 
 OK, ZERO_DIVISION, OVERFLOW = range(3)
 """Status of a row: computed; a divisor was zero; an integer left 64 bits."""
@@ -40,9 +40,10 @@ MATH = frozenset({"ceil", "cos", "exp", "floor", "log", "log10", "log1p", "log2"
 REFUSED_OPERATORS = frozenset({"<<", "<<=", "@", "@="})
 
 CHECKED: dict[str, Any] = {"pipeline_class": CheckedCompiler, "error_model": "python", "nogil": True}
-WRAPPING: dict[str, Any] = {"error_model": "python", "nogil": True}
+WRAPPING: dict[str, Any] = {"pipeline_class": WrappingCompiler, "error_model": "python", "nogil": True}
 # Without numba's reference counts, which are half a microsecond a step here: nothing in the recurrence allocates.
 ENGINE: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
+KEPT_ENGINE = ENGINE | {"cache": True}
 
 _built: dict[tuple[Any, int], Any] = {}
 
@@ -365,5 +366,8 @@ def as_arrays(columns: Any) -> Any:
 @cache
 def compiled_recurrence() -> Any:
     """`run_recurrence(steps, resources, out, scratch)` compiled, for NamedTuples of int64 arrays; callable from other
-    compiled code, where it allocates nothing."""
-    return _rebuild(recurrence.run_recurrence, ENGINE, ())
+    compiled code, where it allocates nothing. The machine code is kept on disk where numba finds a place to write."""
+    try:
+        return _rebuild(recurrence.run_recurrence, KEPT_ENGINE, ())
+    except RuntimeError:  # numba's word for "no place to write"
+        return _rebuild(recurrence.run_recurrence, ENGINE, ())
