@@ -380,8 +380,9 @@ class Reader(HTMLParser):
 
 
 ALLOWED = {
-    "html", "head", "meta", "link", "title", "style", "body", "header", "main", "section", "h1", "h2", "h3", "p", "span",
-    "dl", "dt", "dd", "div", "ul", "li", "strong", "table", "thead", "tbody", "tr", "th", "td", "details", "summary",
+    "html", "head", "meta", "link", "title", "style", "body", "header", "main", "section", "h1", "h2", "h3", "p",
+    "span", "dl", "dt", "dd", "div", "ul", "li", "strong", "table", "thead", "tbody", "tr", "th", "td", "details",
+    "summary",
     "svg", "rect", "text", "line", "path", "circle",
 }  # fmt: skip
 

@@ -7,18 +7,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cycler import cycler
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from hwsim.report import views
-from hwsim.report.text import plain
+from hwsim.report.text import digits, plain, quantity
 from hwsim.result import Result
 
 FORMATS = ("png", "svg", "pdf")
 _TOP_GROUPS = 15
-_SETTINGS: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "hwsim", "font.size": 8.0, "axes.spines.top": False,
-             "axes.spines.right": False, "text.parse_math": False}  # fmt: skip
+_COLOURS = ("#3869b0", "#e18a2b", "#3c9a68", "#b8475c", "#7a5fb0", "#8a6a4c", "#2f9db3", "#a8a13a")
+_SETTINGS: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "hwsim",
+    "font.size": 8.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": cycler(color=_COLOURS),
+    "text.parse_math": False,
+}
 
 
 def layers_figure(result: Result) -> Figure:
@@ -28,7 +38,7 @@ def layers_figure(result: Result) -> Figure:
     time, energy = figure.subplots(1, 2, sharey=True)
     labels = [f"{plain(g.label, 50)} ×{g.layers}" for g in groups]
     rows = range(len(groups))
-    time.barh(rows, [1e6 * g.exposed_s for g in groups], color="#3869b0")
+    time.barh(rows, [1e6 * g.exposed_s for g in groups], color=_COLOURS[0])
     time.set(xlabel="exposed time [µs]", yticks=rows, yticklabels=labels)
     _stack_energy(energy, groups)
     energy.set(xlabel="energy [µJ]")
@@ -54,14 +64,25 @@ def roofline_figure(result: Result) -> Figure:
     points = [p for p in roof.points if math.isfinite(p.ops_per_bit)]
     axes.set(xscale="log", yscale="log", xlabel=f"operations per byte through {plain(roof.level, 40)}",
              ylabel="operations per second")  # fmt: skip
-    axes.scatter([8 * p.ops_per_bit for p in points], [p.ops_per_s for p in points], s=14, color="#3869b0")
-    peaks = [peak for _, peak in roof.compute]
-    for peak in peaks:
-        axes.axhline(peak, color="black", linewidth=1)
-    if roof.bits_per_s and peaks:
-        ridge = 8 * max(peaks) / roof.bits_per_s
-        axes.plot([ridge / 1e3, ridge], [max(peaks) / 1e3, max(peaks)], color="black", linewidth=1)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: digits(value)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: quantity(value, "op/s")))
+    axes.scatter([8 * p.ops_per_bit for p in points], [p.ops_per_s for p in points], s=14, color=_COLOURS[0])
+    _draw_roofs(axes, roof)
     return figure
+
+
+def _draw_roofs(axes: Axes, roof: views.Roofline) -> None:
+    """Each compute roof from its ridge on, and the memory roof two decades below the highest."""
+    left, right = axes.get_xlim()
+    for _, peak in roof.compute:
+        ridge = 8 * peak / roof.bits_per_s if roof.bits_per_s else left
+        axes.plot([ridge, max(right, 10 * ridge)], [peak, peak], color="black", linewidth=1)
+    if roof.bits_per_s and roof.compute:
+        peak = max(value for _, value in roof.compute)
+        ridge = 8 * peak / roof.bits_per_s
+        axes.plot([ridge / 100, ridge], [peak / 100, peak], color="black", linewidth=1)
 
 
 def save(result: Result, folder: Path, suffix: str = "png") -> list[Path]:
