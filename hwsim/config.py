@@ -238,10 +238,8 @@ def _plain_number(leaf: Leaf, raw: object) -> int | float:
 
 
 def _reads_as_number(text: str) -> bool:
-    try:
-        return isinstance(plain_scalar(text), int | float)
-    except ScalarError:
-        return False
+    value = _scalar_or_none(text)
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _kind_text(leaf: Leaf) -> str:
@@ -283,7 +281,7 @@ class _DesignReader:
         self.check = Checker(document)
         self.document, self.tree = document, tree
         self.given: dict[tuple[str, ...], Given] = {}
-        self.groups: set[tuple[str, ...]] = set()
+        self.misnamed: set[tuple[str, ...]] = set()
 
     # The file
 
@@ -298,21 +296,21 @@ class _DesignReader:
         self.group((), {k: v for k, v in raw.items() if k not in RESERVED_KEYS}, self.tree)
 
     def group(self, path: tuple[str, ...], raw: Mapping[str, Any], tree: Tree) -> None:
-        self.groups.add(path)
         for key, value in raw.items():
             here = (*path, key)
             node = tree.get(key)
             if node is None:
-                self.unknown(here, tree)
+                self.unknown(here, tree, value)
             elif isinstance(node, Leaf):
                 self.leaf(here, value, node)
             else:
                 inner = self.check.mapping(here, value, "a group of values")
                 self.group(here, inner or {}, node)
 
-    def unknown(self, path: Path_, tree: Tree) -> None:
-        rule, remedy = unknown_key(str(path[-1]), tree, top=len(path) == 1)
+    def unknown(self, path: tuple[str, ...], tree: Tree, raw: Any) -> None:
+        rule, remedy = unknown_key(path[-1], tree, top=len(path) == 1, raw=raw)
         self.check.fail(path, "unknown-key", path[-1], rule, remedy, at_key=True)
+        self.misnamed.add((*path[:-1], bare_name(path[-1])))
 
     def text_value(self, key: str, raw: Any) -> None:
         """One of the keys that every design file has."""
@@ -410,7 +408,7 @@ class _DesignReader:
             inner = node.get(part) if isinstance(node, dict) else None
             if inner is None:
                 known = node if isinstance(node, dict) else {}
-                self.note("unknown-key", where, part, *unknown_key(part, known, top=i == 0))
+                self.note("unknown-key", where, part, *unknown_key(part, known, top=i == 0, raw=_scalar_or_none(raw)))
                 return
             node = inner
         if not isinstance(node, Leaf):
@@ -432,11 +430,12 @@ class _DesignReader:
 
     # The whole
 
-    def missing(self, tree: Tree, path: tuple[str, ...] = ()) -> None:
+    def missing(self, tree: Tree) -> None:
         """Note each value that neither the file nor --set gives and that has no default."""
-        noted = {tuple(p.where.key.split(".")) for p in self.check.problems}
+        noted = {p.where.key for p in self.check.problems}
         for leaf in leaves(tree):
-            wrong = any(leaf.path[: len(n)] == n or n[: len(leaf.path)] == leaf.path for n in noted if n != ("",))
+            wrong = leaf.path in self.misnamed or any(dotted(leaf.path[:n]) in noted for n in range(1, len(leaf.path)))
+            wrong = wrong or any(key == leaf.key or key.startswith(f"{leaf.key}.") for key in noted)
             if leaf.default is REQUIRED and leaf.path not in self.given and not wrong:
                 about = f" ({leaf.doc})" if leaf.doc else ""
                 rule = f"the design needs the key {leaf.key}{about}"
@@ -458,18 +457,26 @@ def _as_text(leaf: Leaf, value: Any) -> str:
     return format_quantity(value, leaf.name)
 
 
+def _scalar_or_none(text: str) -> object:
+    try:
+        return plain_scalar(text)
+    except ScalarError:
+        return None
+
+
 def _set_place(text: str) -> str:
     """How messages and reports name an override."""
     text = text.removeprefix("--set ")
     return f"--set {text if text.isprintable() and len(text) <= 100 else shown(text)}"
 
 
-def unknown_key(key: str, tree: Mapping[str, object], *, top: bool) -> tuple[str, str]:
+def unknown_key(key: str, tree: Mapping[str, object], *, top: bool, raw: object = None) -> tuple[str, str]:
     """Rule and remedy about a key that is no field; a field's full name is told its key."""
-    bare = bare_name(key)
-    node = tree.get(bare)
+    node = tree.get(bare_name(key))
     if isinstance(node, Leaf) and node.name == key:
-        return "keys drop the unit suffix", f"Write {_example_line(node)}."
+        number = isinstance(raw, int | float) and not isinstance(raw, bool)
+        line = f"{node.path[-1]}: {raw} {unit_of(key)}" if number else _example_line(node)
+        return "keys drop the unit suffix", f"Write {line}."
     known = (*tree, *RESERVED_KEYS) if top else tuple(tree)
     return "the design has no such key", suggestion(key, known)
 

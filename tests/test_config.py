@@ -169,7 +169,7 @@ BAD_OVERRIDES = {
     "Did you mean banks?",
     "macs.x=3": "--set macs.x=3: [unknown-key] macs.x: got 'x'; the design has no such key.",
     "clock_khz=3": "--set clock_khz=3: [unknown-key] clock_khz: got 'clock_khz'; keys drop the unit suffix. "
-    "Write clock: 1 MHz.",
+    "Write clock: 3 kHz.",
     "dram=": "--set dram=: [type] dram: got ''; a text is needed here.",
     "buffer.banks=3": "--set buffer.banks=3: [rule] buffer.banks: got 3; banks must divide macs (8). 1 does.",
     "a\nb=1": "--set 'a\\nb=1': [unknown-key] 'a\\nb': got 'a\\nb'; the design has no such key. "
