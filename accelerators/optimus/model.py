@@ -1,0 +1,415 @@
+"""OPTIMUS: sparse weight products, dense attention products and a vector unit on one datapath.
+
+`lower` walks the schedule that the design asks for (cached decoding or recomputation), operator by operator. Weight
+products load their matrix once a call and reuse it for all rows; attention is two dense products around a softmax on
+the vector unit. Mechanisms and formulas: README.md; what the paper leaves open: docs/decisions/0002.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from accelerators.optimus import hardware, tasks
+from accelerators.optimus.design import Design, LogitsRows
+from accelerators.optimus.placement import Held, held, lifetimes
+from accelerators.optimus.tasks import DenseProduct, Fetch, Lookup, PackedProduct, SparseProduct, VectorOp
+from hwsim.errors import InputError, Problem, Where
+from hwsim.lowering import Item, Walk, items, refuse
+from hwsim.model import Level, Parts, Program, Violation
+from hwsim.result import UNVALIDATED
+from hwsim.workload.ir import KINDS, Graph, Op, Phase, Workload
+from hwsim.workload.store import mask_path
+
+SOFTMAX_PASSES = 3
+"""Maximum; exponentials and their sum; scale. (The numerically safe softmax.)"""
+
+NORM_PASSES = 3
+"""Mean; variance; scale and shift."""
+
+CLIPS = frozenset({"relu", "relu6", "hardtanh", "clamp"})
+"""Functions that only clip: done to a result on its way out of the accumulators."""
+
+IN_PLACE = "its pieces are written side by side by the operators that make them"
+CLIPPED = "the array clips its results as it writes them"
+
+
+def schedule_of(workload: Workload, design: Design) -> tuple[Phase, ...]:
+    """The schedule `design` runs: "cached" with decode_cache, else a recomputing one, where the workload has them."""
+    if design.decode_cache:
+        return workload.schedule("cached")
+    if design.logits_rows == LogitsRows.ALL:
+        return workload.schedule("recompute_all_logits", "recompute")
+    return workload.schedule("recompute")
+
+
+# --- the plan: everything about a run that few fields of the design decide ----------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Matrix:
+    """One stored weight matrix. `measured_bits` is what its real mask packs to, or -1."""
+
+    outputs: int
+    columns: int
+    nnz: int
+    measured_bits: int = -1
+
+
+@dataclasses.dataclass(slots=True)
+class CallSpan:
+    """The steps of one graph call and what it holds."""
+
+    graph: Graph
+    first: int
+    holds: Held
+
+
+@dataclasses.dataclass(slots=True)
+class Plan:
+    """A lowered program, its calls, and the weights and tables it reads, by name."""
+
+    program: Program
+    workload: Workload
+    design: Design
+    density: float
+    streamed: Mapping[str, tuple[str, ...]]
+    calls: list[CallSpan] = dataclasses.field(default_factory=list)
+    weights: dict[str, Matrix] = dataclasses.field(default_factory=dict)
+    tables: dict[str, int] = dataclasses.field(default_factory=dict)
+    lives: dict[str, Any] = dataclasses.field(default_factory=dict)
+    products: set[int] = dataclasses.field(default_factory=set)
+    """Steps that are weight products: their results can be clipped on the way out."""
+
+    def spilled(self, elements: int) -> int:
+        """Elements of a result that leave the chip."""
+        return 0 if self.design.intermediates_on_chip else elements
+
+    def add(self, item: Item, task: Any, after: Sequence[int], read: int, tensors: int = 1) -> int:
+        """A step that runs `task` on `read` elements of intermediates, which come back from off chip if they left."""
+        program = self.program
+        if not self.design.intermediates_on_chip and read:
+            fetch = program.add(Fetch(read, tensors), item.layer, after, turn=item.turn, load_waits=True)
+            after = (*after, fetch)
+        return program.add(task, item.layer, after, turn=item.turn)
+
+
+def _matmul(item: Item, plan: Plan) -> tuple[int, ...]:
+    s = item.sizes
+    rows = s["batch"] * s["m"]
+    if item.op.attrs.get("static"):
+        weight = item.weights()[0]
+        transposed = item.op.attrs.get("weight_layout") == "kn"
+        return _weight_product(item, plan, weight, rows, s["n"], s["k"], s["k"] * rows, transposed)
+    task = DenseProduct(rows, s["n"], s["k"], s["k"], plan.spilled(rows * s["n"]))
+    return (plan.add(item, task, item.after, rows * s["k"] + s["batch"] * s["n"] * s["k"], 2),)
+
+
+def _conv2d(item: Item, plan: Plan) -> tuple[int, ...]:
+    """A convolution as a product with its unfolded input; groups are blocks of a sparser matrix."""
+    s = item.sizes
+    columns = s["in_channels"] * s["kernel_h"] * s["kernel_w"]
+    read = s["batch"] * s["in_channels"] * s["in_h"] * s["in_w"]
+    rows = s["batch"] * s["out_h"] * s["out_w"]
+    return _weight_product(item, plan, item.weights()[0], rows, s["out_channels"], columns, read, groups=s["groups"])
+
+
+def _weight_product(
+    item: Item,
+    plan: Plan,
+    weight: str,
+    rows: int,
+    outputs: int,
+    columns: int,
+    read: int,
+    transposed: bool = False,
+    groups: int = 1,
+) -> tuple[int, ...]:
+    spilled = plan.spilled(rows * outputs)
+    path = mask_path(plan.workload)
+    task: SparseProduct | PackedProduct | None = None
+    if path is not None and groups == 1:
+        from accelerators.optimus import masks  # numpy is only needed here
+
+        file = masks.mask_file(path)
+        if weight in file.names:
+            mask = file.mask(weight, (columns, outputs) if transposed else (outputs, columns))
+            nnz, cycles, stored = masks.measured(mask.T if transposed else mask, plan.design)
+            plan.weights[weight] = Matrix(outputs, columns, nnz, stored)
+            task = PackedProduct(rows, outputs, columns, nnz, cycles, stored, spilled)
+    if task is None:
+        nnz = round(outputs * columns // groups * _density(item, plan, weight))
+        plan.weights[weight] = Matrix(outputs, columns, nnz)
+        task = SparseProduct(rows, outputs, columns, nnz, spilled)
+    step = plan.add(item, task, item.after, read)
+    plan.products.add(step)
+    return (step,)
+
+
+def _density(item: Item, plan: Plan, weight: str) -> float:
+    """The density that was traced with the values; the bound one where there were no values."""
+    tensor = item.graph.tensors[weight]
+    return tensor.density if tensor.content or tensor.density < 1 else plan.density
+
+
+def _attention(item: Item, plan: Plan) -> tuple[int, ...]:
+    """Scores, softmax, weighted sum. The heads run joined: their inputs are interleaved element by element."""
+    s = item.sizes
+    rows, heads, kv = s["batch"] * s["q"], s["heads"], s["kv"]
+    scores = rows * heads * kv
+    query, result = rows * heads * s["d_qk"], rows * heads * s["d_v"]
+    keys, values = s["batch"] * s["kv_heads"] * kv * s["d_qk"], s["batch"] * s["kv_heads"] * kv * s["d_v"]
+    qk = DenseProduct(rows, heads * kv, s["d_qk"], heads * s["d_qk"], plan.spilled(scores))
+    av = DenseProduct(rows, heads * s["d_v"], kv, heads * kv, plan.spilled(result))
+    softmax = VectorOp(scores, 1, scores, SOFTMAX_PASSES, plan.spilled(scores))
+    scored = plan.add(item, qk, item.after, query + keys, 2)
+    normed = plan.add(item, softmax, (scored,), scores)
+    return (plan.add(item, av, (*item.after, normed), scores + values, 2),)
+
+
+def _vector(item: Item, plan: Plan, elements: int, results: int, passes: int = 1, operands: int = 1) -> tuple[int, ...]:
+    task = VectorOp(elements, operands, results, passes, plan.spilled(results))
+    return (plan.add(item, task, item.after, operands * elements, operands),)
+
+
+def _softmax(item: Item, plan: Plan) -> tuple[int, ...]:
+    elements = item.sizes["rows"] * item.sizes["length"]
+    return _vector(item, plan, elements, elements, SOFTMAX_PASSES)
+
+
+def _norm(item: Item, plan: Plan) -> tuple[int, ...]:
+    elements = item.sizes["rows"] * item.sizes["length"]
+    return _vector(item, plan, elements, elements, NORM_PASSES)
+
+
+def _reduce(item: Item, plan: Plan) -> tuple[int, ...]:
+    return _vector(item, plan, item.sizes["rows"] * item.sizes["length"], item.sizes["rows"])
+
+
+def _pool(item: Item, plan: Plan) -> tuple[int, ...]:
+    s = item.sizes
+    results = s["batch"] * s["channels"] * s["out_h"] * s["out_w"]
+    return _vector(item, plan, results * s["kernel_h"] * s["kernel_w"], results)
+
+
+def _elementwise(item: Item, plan: Plan) -> tuple[int, ...]:
+    op, elements = item.op, item.sizes["elements"]
+    if op.attrs.get("function") in CLIPS and set(item.after) <= plan.products and len(item.after) == 1:
+        plan.program.free_ops[op.name] = CLIPPED
+        return item.after
+    operands = max(1, len(op.inputs) - len(item.weights()))
+    return _vector(item, plan, elements, elements, operands=operands)
+
+
+def _copy(item: Item, plan: Plan) -> tuple[int, ...]:
+    return _vector(item, plan, item.sizes["elements"], item.sizes["elements"])
+
+
+def _concat(item: Item, plan: Plan) -> tuple[int, ...]:
+    plan.program.free_ops[item.op.name] = IN_PLACE
+    return item.after
+
+
+def _embedding(item: Item, plan: Plan) -> tuple[int, ...]:
+    rows, width = item.sizes["rows"], item.sizes["width"]
+    for name in item.weights():
+        plan.tables[name] = item.graph.tensors[name].elements(item.binding)
+    task = Lookup(rows, width, plan.spilled(rows * width))
+    return (plan.program.add(task, item.layer, item.after, turn=item.turn, load_waits=True),)
+
+
+_LOWER: Mapping[str, Callable[[Item, Plan], tuple[int, ...]]] = {
+    "matmul": _matmul,
+    "conv2d": _conv2d,
+    "attention": _attention,
+    "softmax": _softmax,
+    "norm": _norm,
+    "reduce": _reduce,
+    "pool": _pool,
+    "elementwise": _elementwise,
+    "embedding": _embedding,
+    "concat": _concat,
+    "copy": _copy,
+}
+assert set(_LOWER) < set(KINDS)
+
+
+# --- planning -----------------------------------------------------------------------------------------------------
+
+
+def _streamed(workload: Workload, schedule: tuple[Phase, ...]) -> dict[str, tuple[str, ...]]:
+    """Outputs that end a token's pass: reduced to the next token as they appear, so never held as a whole."""
+    last = [phase.calls[-1].graph for phase in schedule if phase.generates]
+    return {name: workload.graphs[name].outputs for name in last}
+
+
+def _refuse_moving_convolutions(workload: Workload, schedule: tuple[Phase, ...], plan: Plan) -> None:
+    """Convolutions whose kernel is computed, not stored, are not weight products."""
+    problems = []
+    for name in {call.graph: None for phase in schedule for call in phase.calls}:
+        graph = workload.graphs[name]
+        for op in graph.ops:
+            if op.kind == "conv2d" and not _stored(graph, op):
+                where = Where(file=f"workload {workload.name}", key=f"graphs.{name}.{op.name}")
+                rule = "the kernel of a convolution must be a weight"
+                problems.append(Problem("unsupported-op", where, f"conv2d ({op.source})", rule, "Store the kernel."))
+    if problems:
+        raise InputError(problems)
+
+
+def _stored(graph: Graph, op: Op) -> bool:
+    return any(graph.tensors[n].role.value == "weight" for n in op.inputs)
+
+
+class _Same:
+    """A workload as a cache key: equal to itself alone."""
+
+    def __init__(self, workload: Workload) -> None:
+        self.workload = workload
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.workload is self.workload
+
+    def __hash__(self) -> int:
+        return id(self.workload)
+
+
+@lru_cache(maxsize=4)
+def _planned(same: _Same, design: Design, binding: tuple[tuple[str, float], ...]) -> Plan:
+    """The plan of `workload`; of `design` only the fields that `_deciding` leaves as they are count."""
+    workload, values = same.workload, dict(binding)
+    schedule = schedule_of(workload, design)
+    refuse(workload, schedule, set(_LOWER), MODEL.name)
+    density = next((values[n] for n, s in workload.symbols.items() if s.ratio and n == "density"), 1.0)
+    plan = Plan(Program(), workload, design, density, _streamed(workload, schedule))
+    _refuse_moving_convolutions(workload, schedule, plan)
+    sizes = {k: int(v) for k, v in values.items() if not workload.symbols[k].ratio}
+    local: Mapping[str, int] | None = None
+    for item, walk in items(plan.program, workload, schedule, sizes):
+        if item.binding is not local:
+            local = item.binding
+            _begin_call(plan, item)
+        _lower_one(item, walk, plan)
+    return plan
+
+
+def _begin_call(plan: Plan, item: Item) -> None:
+    graph = item.graph
+    if graph.name not in plan.lives:
+        plan.lives[graph.name] = lifetimes(graph, plan.streamed.get(graph.name, ()))
+    plan.calls.append(CallSpan(graph, len(plan.program), held(plan.lives[graph.name], item.binding)))
+
+
+def _lower_one(item: Item, walk: Walk, plan: Plan) -> None:
+    walk.produced(item, _LOWER[item.op.kind](item, plan))
+
+
+def _deciding(workload: Workload, design: Design) -> Design:
+    """`design` with every field reset that does not decide the plan, so that designs alike share one."""
+    if workload.masks:
+        return design
+    kept = {name: getattr(design, name) for name in STRUCTURAL}
+    return dataclasses.replace(_ANY, **kept)
+
+
+STRUCTURAL = frozenset({"decode_cache", "logits_rows", "intermediates_on_chip"})
+"""Fields that change which steps there are."""
+
+MEASURED = frozenset({"weight_format", "macs", "sets", "window", "rate", "accumulators", "value_width_bits"})
+"""Fields that a packed mask is measured under, for workloads that bring their masks."""
+
+
+# --- placement ----------------------------------------------------------------------------------------------------
+
+
+def _placed(plan: Plan, design: Design) -> list[Level]:
+    steps = len(plan.program)
+    if not steps:
+        return []
+    where = "activations" if design.intermediates_on_chip else "dram"
+    levels = [_weights_off_chip(plan, design, steps), _weights_on_chip(plan, design, steps)]
+    ends = [call.first for call in plan.calls[1:]] + [steps]
+    stateful = [call for call in plan.calls if call.holds.state]
+    until = [call.first for call in stateful[1:]] + [steps]
+    for call, end in zip(stateful, until, strict=False):
+        levels.append(Level(where, call.holds.state * design.activation_width_bits, call.first, end - 1, "keys and values"))
+    return levels
+
+
+def _matrix_bits(matrix: Matrix, design: Design) -> int:
+    if matrix.measured_bits >= 0:
+        return matrix.measured_bits
+    return tasks.product_bits(design, matrix.outputs, matrix.columns, matrix.nnz)
+
+
+def _weights_off_chip(plan: Plan, design: Design, steps: int) -> Level:
+    stored = sum(_matrix_bits(m, design) for m in plan.weights.values())
+    tables = sum(plan.tables.values()) * design.activation_width_bits
+    return Level("dram", stored + tables, 0, steps - 1, "weights and embedding tables")
+
+
+def _weights_on_chip(plan: Plan, design: Design, steps: int) -> Level:
+    largest = max((_matrix_bits(m, design) for m in plan.weights.values()), default=0)
+    return Level("weights", min(largest, design.weight_buffer_bits), 0, steps - 1, "weights in flight")
+
+
+# --- the model ----------------------------------------------------------------------------------------------------
+
+
+class OptimusModel:
+    """See the module's text."""
+
+    name = "optimus"
+    summary = "OPTIMUS (MLSys 2020): sparse Transformer inference with SA-RCSC weights and cached decoding"
+    Design = Design
+    Counts = tasks.Counts
+    kernels: Mapping[type, Callable[[Any, Any], Any]] = {
+        SparseProduct: tasks.count_sparse,
+        PackedProduct: tasks.count_packed,
+        DenseProduct: tasks.count_dense,
+        VectorOp: tasks.count_vector,
+        Lookup: tasks.count_lookup,
+        Fetch: tasks.count_fetch,
+    }
+    structural = STRUCTURAL | MEASURED
+    accuracy: Mapping[str, str] = {"": UNVALIDATED}
+    machine = staticmethod(hardware.machine)
+    price = staticmethod(hardware.price)
+    static_w = staticmethod(hardware.static_w)
+    area_mm2 = staticmethod(hardware.area_mm2)
+
+    def lower(self, workload: Workload, design: Design, binding: Mapping[str, float]) -> Program:
+        """The program of `workload` in the schedule `design` asks for.
+
+        Weights without traced values have the bound `density`; masks beside the workload are packed and measured.
+        Raises InputError naming every operator the machine cannot run, or a mask that does not fit its weight.
+        """
+        plan = _planned(_Same(workload), _deciding(workload, design), tuple(sorted(binding.items())))
+        return dataclasses.replace(plan.program, occupied=_placed(plan, design), notes=_notes(plan))
+
+    def check(self, design: Design, parts: Parts, program: Program) -> Sequence[Violation]:
+        """Nothing beyond the capacities of buffers and DRAM, which the engine checks."""
+        return ()
+
+
+def _notes(plan: Plan) -> list[str]:
+    notes = []
+    if plan.streamed:
+        notes.append("logits are reduced to the next token as they leave the array, and never stored as a whole")
+    measured = sum(m.measured_bits >= 0 for m in plan.weights.values())
+    if measured:
+        notes.append(f"{measured} of {len(plan.weights)} weight matrices were packed from their real masks")
+    return notes
+
+
+_ANY = Design(
+    macs=1, sets=1, clock_khz=1_000, decode_cache=True, weight_format=0, load_overlap=True,
+    intermediates_on_chip=True, logits_rows=0, window=1, rate=1, value_width_bits=16, activation_width_bits=16,
+    accumulator_width_bits=32, accumulators=1, weight_buffer_bits=1 << 10, activation_buffer_bits=1 << 10, dram_channels=1,
+    dram_capacity_bits=1 << 20, vector_lanes=1, pipeline_cycles=0, vector_pipeline_cycles=0,
+)  # fmt: skip
+"""Stands in for the fields a plan does not depend on; it is never run."""
+
+MODEL: Any = OptimusModel()

@@ -1,0 +1,349 @@
+"""What runs on the array and on the vector unit, and what each run asks of the hardware.
+
+A task names sizes of the network, never of the design; `count` brings the two together. All counts are integers: clock
+cycles, bits, or numbers of events.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+from accelerators.optimus.closed_form import array_sets, input_cycles, stored_bits, windowed_cycles
+from accelerators.optimus.design import Design, WeightFormat
+from hwsim.model import Action, Chunks, Drain, Runs, Traffic, Work
+from hwsim.pure import ceil_div, clog2, pure
+
+DENSE = int(WeightFormat.DENSE)
+
+
+class Counts(NamedTuple):
+    """What one task asks for."""
+
+    array_cycles: Annotated[int, Work("array")]
+    array_drain_cycles: Annotated[int, Drain("array")]
+    vector_cycles: Annotated[int, Work("vector")]
+    vector_drain_cycles: Annotated[int, Drain("vector")]
+    chunks: Annotated[int, Chunks()]
+    dram_read_bits: Annotated[int, Traffic("dram", "read", "load")]
+    dram_read_runs: Annotated[int, Runs("dram", "read")]
+    dram_write_bits: Annotated[int, Traffic("dram", "write", "store")]
+    dram_write_runs: Annotated[int, Runs("dram", "write")]
+    weight_read_bits: Annotated[int, Traffic("weights", "read")]
+    weight_write_bits: Annotated[int, Traffic("weights", "write")]
+    activation_read_bits: Annotated[int, Traffic("activations", "read")]
+    activation_write_bits: Annotated[int, Traffic("activations", "write")]
+    fetched_bits: Annotated[int, Action("activations")]
+    macs_executed: Annotated[int, Action("array")]
+    window_reads: Annotated[int, Action("window")]
+    index_reads: Annotated[int, Action("index")]
+    accumulations: Annotated[int, Action("accumulators")]
+    vector_ops: Annotated[int, Action("vector")]
+
+
+class SparseProduct(NamedTuple):
+    """`rows` input vectors times one weight matrix of `outputs` x `columns` with `nnz` non-zeros, spread evenly.
+
+    The matrix is loaded once and serves all rows. `spilled` outputs leave the chip.
+    """
+
+    rows: int
+    outputs: int
+    columns: int
+    nnz: int
+    spilled: int
+
+
+class PackedProduct(NamedTuple):
+    """A `SparseProduct` whose mask is known: `cycles` a row and `stored_bits` were measured on the packed matrix."""
+
+    rows: int
+    outputs: int
+    columns: int
+    nnz: int
+    cycles: int
+    stored_bits: int
+    spilled: int
+
+
+class DenseProduct(NamedTuple):
+    """`rows` products of an activation matrix of `outputs` x `reduction` with a vector; both operands are on chip.
+
+    `inputs` elements pass the window per row: `reduction` of them for each head, interleaved.
+    """
+
+    rows: int
+    outputs: int
+    reduction: int
+    inputs: int
+    spilled: int
+
+
+class VectorOp(NamedTuple):
+    """`passes` over `elements` elements with `operands` operands each, leaving `results` results."""
+
+    elements: int
+    operands: int
+    results: int
+    passes: int
+    spilled: int
+
+
+class Lookup(NamedTuple):
+    """`rows` rows of `width` elements from a table off chip, handed on by the vector unit."""
+
+    rows: int
+    width: int
+    spilled: int
+
+
+class Fetch(NamedTuple):
+    """`elements` intermediates in `runs` tensors back from off-chip memory; only where they do not stay on chip."""
+
+    elements: int
+    runs: int
+
+
+# --- parts of a count -------------------------------------------------------------------------------------------
+
+
+@pure
+def weight_slots(design: Design) -> int:
+    """Chunks the weight buffer holds: two with overlap, one without."""
+    if design.load_overlap:
+        return 2
+    return 1
+
+
+@pure
+def chunks_of(design: Design, bits: int) -> int:
+    """Pieces in which `bits` pass through the weight buffer."""
+    return max(1, ceil_div(bits, max(1, design.weight_buffer_bits // weight_slots(design))))
+
+
+@pure
+def array_ways(design: Design) -> int:
+    """Multipliers that share a row."""
+    return design.macs // array_sets(design.weight_format, design.macs, design.sets)
+
+
+@pure
+def array_drain_cycles(design: Design) -> int:
+    """Cycles from the last product to the result: the pipeline, and an adder tree over the ways of a set."""
+    return design.pipeline_cycles + clog2(array_ways(design))
+
+
+@pure
+def tile_rows(design: Design, outputs: int) -> int:
+    """Output rows of a full tile: as many as there are accumulators."""
+    return max(1, min(outputs, design.accumulators))
+
+
+@pure
+def tile_cycles(design: Design, outputs: int, columns: int, nnz: int) -> int:
+    """Cycles of one tile for one input vector, closed form."""
+    if outputs < 1 or columns < 1:
+        return 0
+    return windowed_cycles(
+        design.weight_format, nnz, outputs, columns, design.macs, design.sets, design.window, design.rate
+    )
+
+
+@pure
+def product_cycles(design: Design, outputs: int, columns: int, nnz: int) -> int:
+    """Cycles of a weight matrix for one input vector: full tiles, then the rest."""
+    tile = tile_rows(design, outputs)
+    full = outputs // tile
+    tile_nnz = nnz * tile // max(1, outputs)
+    rest = tile_cycles(design, outputs - full * tile, columns, nnz - full * tile_nnz)
+    return full * tile_cycles(design, tile, columns, tile_nnz) + rest
+
+
+@pure
+def tile_bits(design: Design, outputs: int, columns: int, nnz: int) -> int:
+    """Bits of one stored tile."""
+    if outputs < 1 or columns < 1:
+        return 0
+    return stored_bits(design.weight_format, nnz, outputs, columns, design.macs, design.sets, design.value_width_bits)
+
+
+@pure
+def product_bits(design: Design, outputs: int, columns: int, nnz: int) -> int:
+    """Bits of a stored weight matrix, tile by tile."""
+    tile = tile_rows(design, outputs)
+    full = outputs // tile
+    tile_nnz = nnz * tile // max(1, outputs)
+    rest = tile_bits(design, outputs - full * tile, columns, nnz - full * tile_nnz)
+    return full * tile_bits(design, tile, columns, tile_nnz) + rest
+
+
+@pure
+def weight_product(
+    design: Design, rows: int, outputs: int, columns: int, nnz: int, cycles: int, stored: int, spilled: int
+) -> Counts:
+    """Counts of a weight product that takes `cycles` a row and is `stored` bits large.
+
+    Weights are read once a row from their buffer. With several rows, the partial sums of all rows are set aside between
+    the chunks of a tile. The stored matrix is one run in off-chip memory, whatever its chunks.
+    """
+    tiles = ceil_div(outputs, tile_rows(design, outputs))
+    chunks = chunks_of(design, stored)
+    multiplied, indexed = nnz, nnz
+    if design.weight_format == DENSE:
+        multiplied, indexed = outputs * columns, 0
+    set_aside = 0
+    if rows > 1:
+        set_aside = max(0, chunks - tiles) * rows * tile_rows(design, outputs) * design.accumulator_width_bits
+    spilled_bits = spilled * design.activation_width_bits
+    return Counts(
+        array_cycles=rows * cycles,
+        array_drain_cycles=array_drain_cycles(design),
+        vector_cycles=0,
+        vector_drain_cycles=0,
+        chunks=chunks,
+        dram_read_bits=stored,
+        dram_read_runs=min(1, stored),
+        dram_write_bits=spilled_bits,
+        dram_write_runs=min(1, spilled_bits),
+        weight_read_bits=rows * stored,
+        weight_write_bits=stored,
+        activation_read_bits=rows * tiles * columns * design.activation_width_bits + set_aside,
+        activation_write_bits=rows * outputs * design.activation_width_bits + set_aside,
+        fetched_bits=0,
+        macs_executed=rows * multiplied,
+        window_reads=rows * multiplied,
+        index_reads=rows * indexed,
+        accumulations=rows * multiplied,
+        vector_ops=0,
+    )
+
+
+@pure
+def vector_work(
+    design: Design,
+    cycles: int,
+    operations: int,
+    loaded_bits: int,
+    loaded_runs: int,
+    read_bits: int,
+    results: int,
+    spilled: int,
+) -> Counts:
+    """Counts of a task of the vector unit that leaves `results` elements."""
+    spilled_bits = spilled * design.activation_width_bits
+    return Counts(
+        array_cycles=0,
+        array_drain_cycles=0,
+        vector_cycles=cycles,
+        vector_drain_cycles=design.vector_pipeline_cycles,
+        chunks=chunks_of(design, loaded_bits),
+        dram_read_bits=loaded_bits,
+        dram_read_runs=min(loaded_runs, loaded_bits),
+        dram_write_bits=spilled_bits,
+        dram_write_runs=min(1, spilled_bits),
+        weight_read_bits=0,
+        weight_write_bits=0,
+        activation_read_bits=read_bits,
+        activation_write_bits=results * design.activation_width_bits,
+        fetched_bits=0,
+        macs_executed=0,
+        window_reads=0,
+        index_reads=0,
+        accumulations=0,
+        vector_ops=operations,
+    )
+
+
+# --- kernels ----------------------------------------------------------------------------------------------------
+
+
+@pure
+def count_sparse(design: Design, task: SparseProduct) -> Counts:
+    """A weight product in closed form (README.md, section "One weight product")."""
+    cycles = product_cycles(design, task.outputs, task.columns, task.nnz)
+    stored = product_bits(design, task.outputs, task.columns, task.nnz)
+    return weight_product(
+        design, task.rows, task.outputs, task.columns, task.nnz, cycles, stored, task.spilled
+    )
+
+
+@pure
+def count_packed(design: Design, task: PackedProduct) -> Counts:
+    """A weight product whose cycles and bits were measured on its real mask."""
+    return weight_product(
+        design, task.rows, task.outputs, task.columns, task.nnz, task.cycles, task.stored_bits, task.spilled
+    )
+
+
+@pure
+def count_dense(design: Design, task: DenseProduct) -> Counts:
+    """An attention product. Rows of the activation matrix are dealt to the sets like rows of weights; the ways of a
+    set share a row. Every multiplier reads its own element of the matrix, the vector comes through the window."""
+    of_array = array_sets(design.weight_format, design.macs, design.sets)
+    busy = ceil_div(ceil_div(task.outputs, of_array) * task.reduction, design.macs // of_array)
+    macs = task.rows * task.outputs * task.reduction
+    spilled_bits = task.spilled * design.activation_width_bits
+    return Counts(
+        array_cycles=task.rows * max(busy, input_cycles(task.inputs, design.window, design.rate)),
+        array_drain_cycles=array_drain_cycles(design),
+        vector_cycles=0,
+        vector_drain_cycles=0,
+        chunks=1,
+        dram_read_bits=0,
+        dram_read_runs=0,
+        dram_write_bits=spilled_bits,
+        dram_write_runs=min(1, spilled_bits),
+        weight_read_bits=0,
+        weight_write_bits=0,
+        activation_read_bits=(macs + task.rows * task.inputs) * design.activation_width_bits,
+        activation_write_bits=task.rows * task.outputs * design.activation_width_bits,
+        fetched_bits=0,
+        macs_executed=macs,
+        window_reads=macs,
+        index_reads=0,
+        accumulations=macs,
+        vector_ops=0,
+    )
+
+
+@pure
+def count_vector(design: Design, task: VectorOp) -> Counts:
+    """Softmax, normalisation, elementwise work: elements over lanes, pass by pass."""
+    cycles = task.passes * ceil_div(task.elements, design.vector_lanes)
+    read_bits = task.passes * task.operands * task.elements * design.activation_width_bits
+    return vector_work(design, cycles, task.passes * task.elements, 0, 0, read_bits, task.results, task.spilled)
+
+
+@pure
+def count_lookup(design: Design, task: Lookup) -> Counts:
+    """Rows of a table, each a run of its own in off-chip memory."""
+    elements = task.rows * task.width
+    cycles = ceil_div(elements, design.vector_lanes)
+    bits = elements * design.activation_width_bits
+    return vector_work(design, cycles, elements, bits, task.rows, 0, elements, task.spilled)
+
+
+@pure
+def count_fetch(design: Design, task: Fetch) -> Counts:
+    """Intermediates back on chip: a transfer that no unit waits on while it runs."""
+    bits = task.elements * design.activation_width_bits
+    return Counts(
+        array_cycles=0,
+        array_drain_cycles=0,
+        vector_cycles=0,
+        vector_drain_cycles=0,
+        chunks=chunks_of(design, bits),
+        dram_read_bits=bits,
+        dram_read_runs=min(task.runs, bits),
+        dram_write_bits=0,
+        dram_write_runs=0,
+        weight_read_bits=0,
+        weight_write_bits=0,
+        activation_read_bits=0,
+        activation_write_bits=0,
+        fetched_bits=bits,
+        macs_executed=0,
+        window_reads=0,
+        index_reads=0,
+        accumulations=0,
+        vector_ops=0,
+    )
