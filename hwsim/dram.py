@@ -25,6 +25,8 @@ WINDOW_BURSTS = 32
 
 _Q = 256
 """Fixed point of the steady-state arithmetic: a cycle is 256 units."""
+_ONE = _Q * _Q
+"""Fixed point of its probabilities."""
 
 
 class Dram(NamedTuple):
@@ -129,15 +131,15 @@ def _with_conflicts_q(dram: Dram, bursts: int, write: int) -> int:
     """
     base_q = _column_bound_q(dram, bursts)
     conflict_q = _Q * _conflict(dram, bursts, write)
-    share = (1 << 16) * min(dram.groups, 2 * bursts - 1) // dram.banks
+    share = _ONE * min(dram.groups, 2 * bursts - 1) // dram.banks
     weight, met, delayed = share, 0, 0
     mean_q = base_q
     d = 1
     while d <= 64 and conflict_q > (d - 1) * mean_q:
         met = met + weight
         delayed = delayed + weight * (d - 1)
-        mean_q = base_q + (conflict_q * met - base_q * delayed) // ((1 << 16) + delayed)
-        weight = weight * ((1 << 16) - share) // (1 << 16)
+        mean_q = base_q + (conflict_q * met - base_q * delayed) // (_ONE + delayed)
+        weight = weight * (_ONE - share) // _ONE
         d = d + 1
     return mean_q
 
@@ -151,9 +153,11 @@ def _smooth_max(a: int, b: int) -> int:
     high, low = max(a, b), min(a, b)
     if high == 0:
         return 0
-    ratio = 256 * low // high
-    fourth = (1 << 32) + ratio * ratio * ratio * ratio
-    return high * isqrt(isqrt(fourth << 16) << 8) // (1 << 16)
+    ratio = _Q * low // high
+    fourth = _ONE * _ONE + ratio * ratio * ratio * ratio
+    root = isqrt(isqrt(fourth * _ONE) * _Q)
+    # In two parts, so that no product leaves 64 bits.
+    return high // _ONE * root + high % _ONE * root // _ONE
 
 
 @pure
@@ -427,9 +431,10 @@ def _from_currents(
     source = f"computed from the currents: {rails[0]['volts'].source}"
     wire = outer["interface_pj_per_bit"]
     found = {}
-    for name, value in sums.items():
-        low = high = value
+    for name, core in sums.items():
+        ends = (core, core, core)
         if name.endswith("_per_bit"):
-            low, high, value = value + wire.low, value + wire.high, value + wire.value
-        found[name] = Figure(max(0.0, value), max(0.0, low), max(0.0, high), source, "computed", wire.where)
+            ends = (core + wire.value, core + wire.low, core + wire.high)
+        value, low, high = (max(0.0, end) for end in ends)
+        found[name] = Figure(value, low, high, source, "computed", wire.where)
     return found

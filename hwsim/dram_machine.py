@@ -76,7 +76,7 @@ def new_channel(dram: Dram) -> Channel:
 def may_activate(dram: Dram, at: Channel, bank: int, clock: int) -> bool:
     """Whether an activate of `bank` is legal: bank closed for tRP, tRRD, tFAW, and no refresh under way."""
     group = bank % dram.groups
-    return (
+    return bool(
         at.open_row[bank] < 0
         and clock >= at.pre_at[bank] + dram.rp_cycles
         and clock >= at.last[_L_ACT] + dram.rrd_s_cycles
@@ -90,7 +90,7 @@ def may_activate(dram: Dram, at: Channel, bank: int, clock: int) -> bool:
 def may_precharge(dram: Dram, at: Channel, bank: int, clock: int) -> bool:
     """Whether a precharge of `bank` is legal: row open for tRAS, tRTP after a read, tWR after a write's data."""
     written = at.write_at[bank] + dram.cwl_cycles + dram.burst_cycles + dram.wr_cycles
-    return (
+    return bool(
         at.open_row[bank] >= 0
         and clock >= at.act_at[bank] + dram.ras_cycles
         and clock >= at.read_at[bank] + dram.rtp_cycles
@@ -110,10 +110,10 @@ def may_access(dram: Dram, at: Channel, bank: int, write: int, clock: int) -> bo
         return False
     if write == 1:
         turn = dram.cl_cycles + dram.burst_cycles + READ_TO_WRITE_GAP - dram.cwl_cycles
-        return clock >= at.last[_L_READ] + turn
+        return bool(clock >= at.last[_L_READ] + turn)
     data = dram.cwl_cycles + dram.burst_cycles
     after = clock >= at.last[_L_WRITE] + data + dram.wtr_s_cycles
-    return after and clock >= at.group_write_at[group] + data + dram.wtr_l_cycles
+    return bool(after and clock >= at.group_write_at[group] + data + dram.wtr_l_cycles)
 
 
 @njit
@@ -121,10 +121,8 @@ def may_refresh(dram: Dram, at: Channel, clock: int) -> bool:
     """Whether an all-bank refresh is legal: every bank closed for tRP, the last refresh over."""
     if clock < at.last[_L_REFRESHED]:
         return False
-    for bank in range(dram.banks):
-        if at.open_row[bank] >= 0 or clock < at.pre_at[bank] + dram.rp_cycles:
-            return False
-    return True
+    closed = at.open_row.max() < 0
+    return bool(closed and clock >= at.pre_at.max() + dram.rp_cycles)
 
 
 @njit

@@ -18,7 +18,7 @@ LEVEL_KINDS = ("register file", "SRAM", "BRAM", "flash", "DRAM")
 
 
 class Unit(NamedTuple):
-    """Something that computes, one task at a time. `macs_per_cycle` is its peak; 0 for a unit that multiplies nothing."""
+    """Something that computes, one task at a time. `macs_per_cycle` is its peak, 0 where it multiplies nothing."""
 
     clock_khz: int
     macs_per_cycle: int = 0

@@ -8,6 +8,7 @@ imports numba.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import log
 from typing import TypeVar
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -65,3 +66,11 @@ def cycles_to_ps(cycles: int, clock_khz: int) -> int:
     whole = cycles // clock_khz
     rest = cycles - whole * clock_khz
     return whole * 1_000_000_000 + ceil_div(rest * 1_000_000_000, clock_khz)
+
+
+@pure
+def loglog(x: float, x0: float, y0: float, x1: float, y1: float) -> float:
+    """The power law through (x0, y0) and (x1, y1) at x: a straight line in log-log. 0 at x = 0; all others positive."""
+    if x <= 0:
+        return 0.0
+    return y0 * float((x / x0) ** (log(y1 / y0) / log(x1 / x0)))

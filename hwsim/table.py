@@ -36,7 +36,7 @@ class Figure:
     high: float
     source: str
     evidence: str
-    where: Where = Where()
+    where: Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,11 @@ class Bounds:
     def __str__(self) -> str:
         return f"{'an integer' if self.whole else 'a number'} from {self.low:g} to {self.high:g}"
 
-    def allow(self, value: object) -> bool:
+    def allow(self, value: Any) -> bool:
         """Whether `value` is a number of this kind."""
         if type(value) is not int and (self.whole or type(value) is not float):
             return False
-        return self.low <= value <= self.high  # type: ignore[operator]
+        return bool(self.low <= value <= self.high)
 
 
 class Reader:
@@ -75,13 +75,14 @@ class Reader:
             texts = {**shared, **raw}
             value, span = raw["value"], raw.get("range")
             path = (*path, "value")
-        if not self._allowed(path, value, bounds):
+        if not self.allowed(path, value, bounds):
             return None
         source, evidence = self._vouched(path, texts)
         low, high = self._range((*path[:-1], "range"), span, float(value), bounds)
         return Figure(float(value), low, high, source, evidence, self.document.where(path))
 
-    def _allowed(self, path: Path_, value: Any, bounds: Bounds) -> bool:
+    def allowed(self, path: Path_, value: Any, bounds: Bounds) -> bool:
+        """Whether `value`, which stands at `path`, is within `bounds`; a problem is noted when it is not."""
         if bounds.allow(value):
             return True
         code = "range" if type(value) in (int, float) else "type"
