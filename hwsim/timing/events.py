@@ -18,8 +18,8 @@ from hwsim.errors import bad_input
 from hwsim.timing.recurrence import Resources, Steps, Times, cause_of, new_times, validate
 
 MAX_EVENTS = 20_000_000
-EVENTS_A_CHUNK = 12
-"""An upper estimate of SimPy events per chunk that is loaded, worked on and stored."""
+EVENTS_A_CHUNK = 17
+"""Upper estimate of SimPy's events for a chunk that is loaded, worked on and stored (a test counts 16)."""
 
 Process = Generator[simpy.Event, Any, None]
 
