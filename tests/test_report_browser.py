@@ -13,6 +13,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from hwsim.report import text, write_report
+from hwsim.simulate import run
 
 HOSTILE = (
     "<script>document.title='owned'</script>",
@@ -50,6 +51,13 @@ def opened(browser: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory) 
     return path
 
 
+@pytest.fixture(autouse=True)
+def at_the_page(browser: webdriver.Chrome, opened: Path) -> None:
+    """Every test begins at the hostile page, whatever the one before looked at."""
+    if browser.current_url != opened.as_uri():
+        browser.get(opened.as_uri())
+
+
 def requests_of(browser: webdriver.Chrome) -> dict[str, str]:
     """Every address that the page asked for since the log was last read, with why it was blocked ("" if it was not)."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
@@ -82,7 +90,6 @@ def test_a_script_put_into_the_page_is_refused_by_the_policy(browser: webdriver.
     told = " ".join(entry["message"] for entry in browser.get_log("browser"))
     assert browser.title == "optimus running transformer-base" and "Content Security Policy" in told
     assert requests_of(browser) == {bad.as_uri(): "", "http://127.0.0.1:9/x": "csp"}
-    browser.get(opened.as_uri())
 
 
 def test_headings_figures_and_pictures_can_be_seen(browser: webdriver.Chrome, opened: Path) -> None:
@@ -92,14 +99,15 @@ def test_headings_figures_and_pictures_can_be_seen(browser: webdriver.Chrome, op
         "Energy and area by component", "Layers in figures", "Design", "Notes", "Provenance",
     ]  # fmt: skip
     body = browser.find_element(By.TAG_NAME, "body").text
-    run = build(names=HOSTILE, feasible=False)
-    for figure in (text.quantity(run.latency_s.value, "s"), text.quantity(run.energy_j.value, "J"), "not feasible"):
+    made = build(names=HOSTILE, feasible=False)
+    for figure in (text.quantity(made.latency_s.value, "s"), text.quantity(made.energy_j.value, "J"), "not feasible"):
         assert figure in body
     for picture in browser.find_elements(By.CSS_SELECTOR, "svg.chart"):
         assert picture.is_displayed() and picture.size["width"] > 800 and picture.size["height"] > 100
 
 
-def test_no_label_of_a_picture_runs_out_of_it(browser: webdriver.Chrome, opened: Path) -> None:
+def labels_outside(browser: webdriver.Chrome) -> tuple[int, list[str]]:
+    """How many labels the pictures have, and those that run out of their picture."""
     outside = browser.execute_script(
         """
         return [...document.querySelectorAll('svg.chart text')].filter(t => {
@@ -108,9 +116,23 @@ def test_no_label_of_a_picture_runs_out_of_it(browser: webdriver.Chrome, opened:
         }).map(t => t.textContent);
         """
     )
-    labels = len(browser.find_elements(By.CSS_SELECTOR, "svg.chart text"))
+    return len(browser.find_elements(By.CSS_SELECTOR, "svg.chart text")), outside
+
+
+def test_no_label_of_a_picture_runs_out_of_it(browser: webdriver.Chrome, opened: Path) -> None:
+    labels, outside = labels_outside(browser)
     print(f"{labels} labels of pictures checked in the browser")
     assert opened.exists() and labels > 100 and outside == []
+
+
+@pytest.mark.parametrize("design", ["optimus", "optimus-baseline", "i7-6900k"])
+def test_reports_of_shipped_designs_open_clean(browser: webdriver.Chrome, design: str, tmp_path: Path) -> None:
+    path = write_report(run(design, "transformer-base", interval=False), tmp_path)[0]
+    requests_of(browser)
+    browser.get(path.as_uri())
+    assert requests_of(browser) == {path.as_uri(): ""} and browser.get_log("browser") == []
+    labels, outside = labels_outside(browser)
+    assert path.stat().st_size <= 1_000_000 and labels > 60 and outside == []
 
 
 def test_the_style_sheet_is_in_force_in_light_and_dark(browser: webdriver.Chrome, opened: Path) -> None:

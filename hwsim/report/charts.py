@@ -270,7 +270,7 @@ def tracks(
     row, height, top, bar = 40.0, 28.0, 42.0, 130.0
     x, width = LABEL_PX, WIDTH - LABEL_PX - bar - 3 * GAP_PX
     bottom = top + row * len(items)
-    marks = [legend(x, 10, (("busy", "busy"), ("stall", "stalled: held, waiting for data"))),
+    marks = [legend(x, 10, (("busy", "busy"), ("stall", "stalled: held, waiting"))),
              svg.text(x + width + 2 * GAP_PX, 10, "busy · stalled · idle", "small"),
              _phases(phases, x, width, span), _time_axis(x, width, span, top, bottom)]  # fmt: skip
     for i, t in enumerate(items):

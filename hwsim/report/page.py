@@ -71,7 +71,7 @@ def interval_text(interval: Interval, unit: str) -> str:
     """The range of an uncertain figure, or "" when nothing moves it."""
     if interval.low == interval.high:
         return ""
-    return f"{quantity_pair(interval.low, interval.high, unit)} over the uncertain inputs"
+    return f"range {quantity_pair(interval.low, interval.high, unit)}"
 
 
 def violation_text(v: Violation) -> str:

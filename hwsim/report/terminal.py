@@ -12,7 +12,7 @@ from rich.text import Text
 from hwsim.report import views
 from hwsim.report.page import accuracy_of, finding, interval_text, lead_of, title_of, violation_text
 from hwsim.report.text import digits, memory, percent, plain, quantity, rate, ratio
-from hwsim.result import LayerResult, Result
+from hwsim.result import Interval, LayerResult, Result
 
 TOP_GROUPS = 10
 _LABEL = 22
@@ -20,24 +20,30 @@ _LABEL = 22
 Row = tuple[str, ...]
 
 
-def _line(console: Console, name: str, value: str, *details: str) -> None:
+def _line(console: Console, name: str, value: str, detail: str = "") -> None:
     """A headline figure: its name, the figure, and what qualifies it. Nothing is read as markup."""
-    shown = Text(f"  {name:{_LABEL}} ").append(f"{value:14}", style="bold")
-    console.print(shown.append("  ".join(d for d in details if d), style="dim"))
+    shown = Text(f"  {name:{_LABEL}} ").append(f"{value:15} ", style="bold").append(detail, style="dim")
+    shown.rstrip()
+    console.print(shown)
+
+
+def _uncertain(console: Console, r: Result, name: str, interval: Interval, unit: str) -> None:
+    """A figure with its accuracy class and, on the next line, the range it moves in."""
+    _line(console, name, quantity(interval.value, unit), f"[{accuracy_of(r, f'{name}_{unit.lower()}')}]")
+    spread = interval_text(interval, unit)
+    if spread:
+        _line(console, "", "", spread)
 
 
 def _headline(r: Result, console: Console) -> None:
-    latency, energy = interval_text(r.latency_s, "s"), interval_text(r.energy_j, "J")
-    cycles = f"{r.cycles:,} cycles at {quantity(r.clock_hz, 'Hz')}"
-    _line(console, "latency", quantity(r.latency_s.value, "s"), cycles, f"[{accuracy_of(r, 'latency_s')}]")
-    _line(console, "", "", latency) if latency else None
+    _uncertain(console, r, "latency", r.latency_s, "s")
+    _line(console, "", "", f"{r.cycles:,} cycles at {quantity(r.clock_hz, 'Hz')}")
     _line(console, "throughput", rate(r.throughput_per_s, r.throughput_unit))
     if r.time_to_first_token_s is not None:
         _line(console, "time to first token", quantity(r.time_to_first_token_s, "s"))
     if r.time_per_token_s is not None:
         _line(console, "time per later token", quantity(r.time_per_token_s, "s"))
-    _line(console, "energy", quantity(r.energy_j.value, "J"), f"[{accuracy_of(r, 'energy_j')}]")
-    _line(console, "", "", energy) if energy else None
+    _uncertain(console, r, "energy", r.energy_j, "J")
     _line(console, "mean power", quantity(r.power_w, "W"))
     _line(console, "area", f"{digits(r.area_mm2)} mm²", f"[{accuracy_of(r, 'area_mm2')}]")
     _line(console, "MACs executed", quantity(r.macs_executed, ""), f"of {quantity(r.macs, '')} asked for".rstrip())

@@ -1,5 +1,8 @@
 """The run as a trace that Perfetto opens: a track for each unit and port, a counter for each memory level.
 
+The first track holds one slice, the whole run: its length is the latency, within which every other slice lies. A unit
+may fall silent before it ends, because the last result still has to leave its pipeline.
+
 Perfetto counts time in whole nanoseconds and has no finer unit (a ClockSnapshot's `unit_multiplier_ns` only makes it
 coarser), while the engine counts picoseconds. Every timestamp is therefore the picosecond count itself: 1 ns on
 Perfetto's axis stands for 1 ps, which the name of the process says.
@@ -20,13 +23,14 @@ from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import (  # type: ignore[
     TrackEvent,
 )
 
-from hwsim.report.text import plain
-from hwsim.report.views import merge_runs
+from hwsim.report.text import plain, quantity
+from hwsim.report.views import PS_PER_S, merge_runs
 from hwsim.result import LayerResult, Occupancy, Result, Slice
 
 MAX_SLICES = 200_000
 PROCESS_UUID = 1
 SEQUENCE = 1
+WHOLE_RUN = "whole run"
 TIME_NOTE = "1 ns shown = 1 ps"
 _BATCH = 4096
 _NEEDS_NAMES = TracePacket.SequenceFlags.SEQ_NEEDS_INCREMENTAL_STATE
@@ -171,15 +175,24 @@ def _packets(result: Result, timeline: Timeline) -> Iterator[TracePacket]:
         for s in slices:
             tables.names(_slice_name(s))
             tables.categories(s.kind)
+    whole = _whole(result)
+    tables.names(_slice_name(whole))
+    tables.categories(whole.kind)
     yield _interned(tables)
     yield _process(result)
-    for rank, (name, slices) in enumerate(timeline.tracks.items()):
+    tracks = {WHOLE_RUN: [whole], **timeline.tracks}
+    for rank, (name, slices) in enumerate(tracks.items()):
         uuid = PROCESS_UUID + 1 + rank
         yield _describe(uuid, name, rank)
         yield from _slice_packets(slices, uuid, about, tables)
-    rank = len(timeline.tracks)
-    for i, level in enumerate(result.occupancy):
-        yield from _counter_packets(level, PROCESS_UUID + 1 + rank + i, rank + i)
+    for rank, level in enumerate(result.occupancy, len(tracks)):
+        yield from _counter_packets(level, PROCESS_UUID + 1 + rank, rank)
+
+
+def _whole(result: Result) -> Slice:
+    """The run as one slice, named by its cycles."""
+    name = f"{result.cycles:,} cycles at {quantity(result.clock_hz, 'Hz')}"
+    return Slice(WHOLE_RUN, name, -1, 0, round(result.latency_s.value * PS_PER_S), "run")
 
 
 def _write(packets: Iterator[TracePacket], out: BinaryIO) -> None:
