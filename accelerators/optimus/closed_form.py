@@ -15,15 +15,13 @@ DENSE, CSC, RCSC, SA_RCSC = (int(f) for f in WeightFormat)
 @pure
 def array_sets(weight_format: int, macs: int, sets: int) -> int:
     """Sets a format deals rows to: one multiplier each for CSC and RCSC."""
-    if weight_format == CSC or weight_format == RCSC:
+    if weight_format in (CSC, RCSC):
         return macs
     return sets
 
 
 @pure
-def stored_bits(
-    weight_format: int, nnz: int, rows: int, columns: int, macs: int, sets: int, value_bits: int
-) -> int:
+def stored_bits(weight_format: int, nnz: int, rows: int, columns: int, macs: int, sets: int, value_bits: int) -> int:
     """Bits a matrix of `rows` x `columns` with `nnz` non-zeros takes in memory.
 
     DENSE      every value

@@ -57,5 +57,5 @@ class Design:
         if self.macs % self.sets:
             below = max(d for d in range(1, min(self.sets, self.macs) + 1) if self.macs % d == 0)
             yield "sets", f"sets must divide macs ({self.macs})", f"{below} does."
-        if self.accumulators < self.macs:
-            yield "accumulators", f"each of the {self.macs} macs needs an accumulator", f"Write {self.macs} or more."
+        if self.accumulators < self.sets:
+            yield "accumulators", f"each of the {self.sets} sets needs an accumulator", f"Write {self.sets} or more."

@@ -109,6 +109,7 @@ def price(design: Design, parts: Parts) -> Counts:
     bit = register_pj_per_bit(node)
     weight_bank = bank_bits(design.weight_buffer_bits, weight_port_bits(design))
     activation_bank = bank_bits(design.activation_buffer_bits, activation_port_bits(design))
+    weight, activation, sum_width = design.value_width_bits, design.activation_width_bits, design.accumulator_width_bits
     activation_write = sram_write_pj_per_bit(node, activation_bank, BANK_WORD_BITS)
     return Counts(
         array_cycles=0.0,
@@ -125,11 +126,11 @@ def price(design: Design, parts: Parts) -> Counts:
         activation_read_bits=sram_read_pj_per_bit(node, activation_bank, BANK_WORD_BITS),
         activation_write_bits=activation_write,
         fetched_bits=activation_write,
-        macs_executed=mac_pj(node, design.activation_width_bits, design.value_width_bits, design.accumulator_width_bits),
-        window_reads=design.activation_width_bits * bit,
+        macs_executed=mac_pj(node, activation, weight, sum_width),
+        window_reads=activation * bit,
         index_reads=row_number_bits(design) * bit,
-        accumulations=2 * design.accumulator_width_bits * bit,
-        vector_ops=int_add_pj(node, 2 * design.activation_width_bits),
+        accumulations=2 * sum_width * bit,
+        vector_ops=int_add_pj(node, 2 * activation),
     )
 
 

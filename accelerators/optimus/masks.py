@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ class MaskFile:
         elements = shape[0] * shape[1]
         if elements > MAX_ELEMENTS:
             raise _refused(self.path, tensor, shape, f"a mask has at most {MAX_ELEMENTS} elements")
-        stored = self._member(tensor, elements)
+        stored: NDArray[Any] = self._member(tensor, elements)
         if stored.dtype == np.bool_ and stored.shape == shape:
             return stored
         if stored.dtype == np.uint8 and stored.shape == (shape[0], -(-shape[1] // 8)):
@@ -54,7 +55,7 @@ class MaskFile:
         rule = f"the mask must be {shape[0]} x {shape[1]} bools, or its rows packed eight to a byte"
         raise _refused(self.path, tensor, f"{stored.dtype} {stored.shape}", rule)
 
-    def _member(self, tensor: str, elements: int) -> NDArray[np.generic]:
+    def _member(self, tensor: str, elements: int) -> NDArray[Any]:
         size = self._archive.zip.getinfo(f"{tensor}.npy").file_size
         if size > elements + _HEADER_BYTES:
             raise _refused(self.path, tensor, f"{size} bytes", f"a mask of {elements} elements is smaller")
@@ -79,7 +80,14 @@ def mask_file(path: Path) -> MaskFile:
 
 @lru_cache(maxsize=4096)
 def _measured_tile(
-    bits: bytes, shape: tuple[int, int], weight_format: int, macs: int, sets: int, window: int, rate: int, value_bits: int
+    bits: bytes,
+    shape: tuple[int, int],
+    weight_format: int,
+    macs: int,
+    sets: int,
+    window: int,
+    rate: int,
+    value_bits: int,
 ) -> tuple[int, int]:
     mask = np.unpackbits(np.frombuffer(bits, np.uint8), count=shape[0] * shape[1]).reshape(shape)
     packed = sparse.pack(mask, sets, macs, WeightFormat(weight_format))

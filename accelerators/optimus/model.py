@@ -13,14 +13,14 @@ from functools import lru_cache
 from typing import Any
 
 from accelerators.optimus import hardware, tasks
-from accelerators.optimus.design import Design, LogitsRows
+from accelerators.optimus.design import Design, LogitsRows, WeightFormat
 from accelerators.optimus.placement import Held, held, lifetimes
 from accelerators.optimus.tasks import DenseProduct, Fetch, Lookup, PackedProduct, SparseProduct, VectorOp
 from hwsim.errors import InputError, Problem, Where
-from hwsim.lowering import Item, Walk, items, refuse
+from hwsim.lowering import Item, items, refuse
 from hwsim.model import Level, Parts, Program, Violation
 from hwsim.result import UNVALIDATED
-from hwsim.workload.ir import KINDS, Graph, Op, Phase, Workload
+from hwsim.workload.ir import KINDS, Graph, Op, Phase, Role, Workload
 from hwsim.workload.store import mask_path
 
 SOFTMAX_PASSES = 3
@@ -245,7 +245,7 @@ def _streamed(workload: Workload, schedule: tuple[Phase, ...]) -> dict[str, tupl
     return {name: workload.graphs[name].outputs for name in last}
 
 
-def _refuse_moving_convolutions(workload: Workload, schedule: tuple[Phase, ...], plan: Plan) -> None:
+def _refuse_moving_kernels(workload: Workload, schedule: tuple[Phase, ...]) -> None:
     """Convolutions whose kernel is computed, not stored, are not weight products."""
     problems = []
     for name in {call.graph: None for phase in schedule for call in phase.calls}:
@@ -260,7 +260,7 @@ def _refuse_moving_convolutions(workload: Workload, schedule: tuple[Phase, ...],
 
 
 def _stored(graph: Graph, op: Op) -> bool:
-    return any(graph.tensors[n].role.value == "weight" for n in op.inputs)
+    return any(graph.tensors[n].role is Role.WEIGHT for n in op.inputs)
 
 
 class _Same:
@@ -282,16 +282,16 @@ def _planned(same: _Same, design: Design, binding: tuple[tuple[str, float], ...]
     workload, values = same.workload, dict(binding)
     schedule = schedule_of(workload, design)
     refuse(workload, schedule, set(_LOWER), MODEL.name)
+    _refuse_moving_kernels(workload, schedule)
     density = next((values[n] for n, s in workload.symbols.items() if s.ratio and n == "density"), 1.0)
     plan = Plan(Program(), workload, design, density, _streamed(workload, schedule))
-    _refuse_moving_convolutions(workload, schedule, plan)
     sizes = {k: int(v) for k, v in values.items() if not workload.symbols[k].ratio}
     local: Mapping[str, int] | None = None
     for item, walk in items(plan.program, workload, schedule, sizes):
         if item.binding is not local:
             local = item.binding
             _begin_call(plan, item)
-        _lower_one(item, walk, plan)
+        walk.produced(item, _LOWER[item.op.kind](item, plan))
     return plan
 
 
@@ -300,10 +300,6 @@ def _begin_call(plan: Plan, item: Item) -> None:
     if graph.name not in plan.lives:
         plan.lives[graph.name] = lifetimes(graph, plan.streamed.get(graph.name, ()))
     plan.calls.append(CallSpan(graph, len(plan.program), held(plan.lives[graph.name], item.binding)))
-
-
-def _lower_one(item: Item, walk: Walk, plan: Plan) -> None:
-    walk.produced(item, _LOWER[item.op.kind](item, plan))
 
 
 def _deciding(workload: Workload, design: Design) -> Design:
@@ -324,17 +320,25 @@ MEASURED = frozenset({"weight_format", "macs", "sets", "window", "rate", "accumu
 # --- placement ----------------------------------------------------------------------------------------------------
 
 
+def _until(calls: Sequence[CallSpan], steps: int) -> list[int]:
+    """The step each call makes way at: the next one's first, or the end."""
+    return [call.first for call in calls[1:]] + [steps][: len(calls)]
+
+
 def _placed(plan: Plan, design: Design) -> list[Level]:
     steps = len(plan.program)
     if not steps:
         return []
     where = "activations" if design.intermediates_on_chip else "dram"
     levels = [_weights_off_chip(plan, design, steps), _weights_on_chip(plan, design, steps)]
-    ends = [call.first for call in plan.calls[1:]] + [steps]
-    stateful = [call for call in plan.calls if call.holds.state]
-    until = [call.first for call in stateful[1:]] + [steps]
-    for call, end in zip(stateful, until, strict=False):
-        levels.append(Level(where, call.holds.state * design.activation_width_bits, call.first, end - 1, "keys and values"))
+    width = design.activation_width_bits
+    for call, end in zip(plan.calls, _until(plan.calls, steps), strict=True):
+        if end > call.first:
+            what = f"intermediates of {call.graph.name}"
+            levels.append(Level(where, call.holds.peak * width, call.first, end - 1, what))
+    stateful = [call for call in plan.calls if call.holds.state and call.first < steps]
+    for call, end in zip(stateful, _until(stateful, steps), strict=True):
+        levels.append(Level(where, call.holds.state * width, call.first, end - 1, "keys and values"))
     return levels
 
 
@@ -405,11 +409,28 @@ def _notes(plan: Plan) -> list[str]:
 
 
 _ANY = Design(
-    macs=1, sets=1, clock_khz=1_000, decode_cache=True, weight_format=0, load_overlap=True,
-    intermediates_on_chip=True, logits_rows=0, window=1, rate=1, value_width_bits=16, activation_width_bits=16,
-    accumulator_width_bits=32, accumulators=1, weight_buffer_bits=1 << 10, activation_buffer_bits=1 << 10, dram_channels=1,
-    dram_capacity_bits=1 << 20, vector_lanes=1, pipeline_cycles=0, vector_pipeline_cycles=0,
-)  # fmt: skip
+    macs=1,
+    sets=1,
+    clock_khz=1_000,
+    decode_cache=True,
+    weight_format=WeightFormat.SA_RCSC,
+    load_overlap=True,
+    intermediates_on_chip=True,
+    logits_rows=LogitsRows.LAST,
+    window=1,
+    rate=1,
+    value_width_bits=16,
+    activation_width_bits=16,
+    accumulator_width_bits=32,
+    accumulators=1,
+    weight_buffer_bits=1 << 10,
+    activation_buffer_bits=1 << 10,
+    dram_channels=1,
+    dram_capacity_bits=1 << 20,
+    vector_lanes=1,
+    pipeline_cycles=0,
+    vector_pipeline_cycles=0,
+)
 """Stands in for the fields a plan does not depend on; it is never run."""
 
 MODEL: Any = OptimusModel()

@@ -53,7 +53,7 @@ def _held(graph: Graph, names: Iterable[str]) -> list[str]:
 def lifetimes(graph: Graph, streamed: Iterable[str] = ()) -> Lifetimes:
     """Births and deaths of the values of `graph`. `streamed` outputs leave as they appear and are never held."""
     roots, ops = _roots(graph), [op for op in graph.ops if _runs(op)]
-    last = {n: -1 for n in _held(graph, graph.inputs)}
+    last = dict.fromkeys(_held(graph, graph.inputs), -1)
     for i, op in enumerate(ops):
         for root in {r for n in op.inputs for r in roots.get(n, ())} | set(op.outputs):
             last[root] = i

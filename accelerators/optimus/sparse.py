@@ -11,6 +11,7 @@ the set-associative assignment as defined in README.md.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from dataclasses import dataclass
 
@@ -169,7 +170,7 @@ def windowed_cycles_plain(packed: Packed, window: int, rate: int) -> int:
     """The definition of `windowed_cycles`, word by word and slowly."""
     _check_window(window, rate)
     start, column, _ = queues(packed)
-    waiting = [deque(column[a:b].tolist()) for a, b in zip(start[:-1], start[1:], strict=True)]
+    waiting = [deque(column[a:b].tolist()) for a, b in itertools.pairwise(start)]
     oldest = 0
     cycle = 0
     while any(waiting):

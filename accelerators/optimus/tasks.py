@@ -261,9 +261,7 @@ def count_sparse(design: Design, task: SparseProduct) -> Counts:
     """A weight product in closed form (README.md, section "One weight product")."""
     cycles = product_cycles(design, task.outputs, task.columns, task.nnz)
     stored = product_bits(design, task.outputs, task.columns, task.nnz)
-    return weight_product(
-        design, task.rows, task.outputs, task.columns, task.nnz, cycles, stored, task.spilled
-    )
+    return weight_product(design, task.rows, task.outputs, task.columns, task.nnz, cycles, stored, task.spilled)
 
 
 @pure
