@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 a stated bound failed, 2 bad input, 3 part of the work fai
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -22,11 +23,14 @@ from hwsim import __version__
 from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_OUR_BUG, InputError, Problem, bad_input
 
 EXIT_INTERRUPTED = 130
+GC_THRESHOLD = 200_000
+"""Allocations between collections: a run makes many small tuples and no cycles worth looking for."""
 JSON_HELP = "Print one JSON document on stdout."
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: run the command line and exit with its code."""
+    gc.set_threshold(GC_THRESHOLD)
     sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -44,7 +48,8 @@ def run_command(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):
+        # click itself ends with SystemExit when the reader of stdout has gone, and for nothing else in this mode.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     except Exception:

@@ -176,8 +176,16 @@ def resources_of(machine: Any) -> recurrence.Resources:
     return recurrence.Resources(slots=slots, port=port, n_units=len(units))
 
 
-def evaluate(job: Job, program: Program | None = None, fidelity: str = "closed") -> Evaluation:
-    """Lower (unless a program is given), count, time and price one job."""
+Known = dict[tuple[TaskTime, ...], recurrence.Times]
+
+
+def evaluate(
+    job: Job, program: Program | None = None, fidelity: str = "closed", known: Known | None = None
+) -> Evaluation:
+    """Lower (unless a program is given), count, time and price one job.
+
+    `known` keeps the timing of `program` by its tasks' times, for callers that ask often about one program.
+    """
     program = job.lower() if program is None else program
     design, parts, model = job.design, job.parts, job.model
     machine = model.machine(design, parts)
@@ -188,7 +196,11 @@ def evaluate(job: Job, program: Program | None = None, fidelity: str = "closed")
     levels = tuple(getattr(machine, n) for n in names.levels)
     dram = parts.dram if fidelity == "closed" else _without_refresh(parts.dram)
     times = tuple(task_times(row, columns, units, levels, dram) for row in counts)
-    clocked = _clock(program, times, machine, parts.dram, fidelity)
+    clocked = known.get(times) if known is not None else None
+    if clocked is None:
+        clocked = _clock(program, times, machine, parts.dram, fidelity)
+    if known is not None:
+        known[times] = clocked
     prices = model.price(design, parts)
     dynamic = tuple(tuple(c * p for c, p in zip(row, prices, strict=True)) for row in counts)
     static = model.static_w(design, parts)._asdict()
@@ -290,6 +302,7 @@ def _mover(file: DesignFile, job: Job, program: Program) -> Callable[[Mapping[st
     The program is lowered again only when a moved input is structural for the model.
     """
     structural = getattr(job.model, "structural", None)
+    known: Known = {}
 
     def moved(changes: Mapping[str, Any]) -> Evaluation | None:
         binding = dict(job.binding)
@@ -307,7 +320,7 @@ def _mover(file: DesignFile, job: Job, program: Program) -> Callable[[Mapping[st
         there = dataclasses.replace(job, design=design, parts=parts, binding=binding)
         rebind = any(key.startswith("bind.") for key in changes)
         same = not rebind and structural is not None and not structural & set(design_changes)
-        return evaluate(there, program if same else None)
+        return evaluate(there, program, known=known) if same else evaluate(there)
 
     return moved
 

@@ -14,13 +14,23 @@ def two_layers() -> Workload:
 
 
 class TestOptimus(ModelSuite):
-    designs: ClassVar[Sequence[str]] = ("optimus", "optimus-baseline")
-    workloads: ClassVar[Sequence[str | Callable[[], Workload]]] = ("transformer-base", "gpt2-small", two_layers)
-    bindings: ClassVar[Mapping[str, Mapping[str, float]]] = {"transformer-base": SMALL, "gpt2-small": SMALL}
+    designs: ClassVar[Sequence[str | tuple[str, ...]]] = (
+        "optimus",
+        "optimus-baseline",
+        ("optimus", "intermediates_on_chip=false", "load_overlap=false"),
+        ("optimus", "weight_format=dense"),
+        ("optimus", "weight_format=csc", "logits_rows=all", "decode_cache=false"),
+    )
+    workloads: ClassVar[Sequence[str | Callable[[], Workload]]] = (
+        "transformer-base", "gpt2-small", "minilm-l6", two_layers,
+    )  # fmt: skip
+    bindings: ClassVar[Mapping[str, Mapping[str, float]]] = {
+        "transformer-base": SMALL, "gpt2-small": SMALL, "minilm-l6": {"n": 5},
+    }  # fmt: skip
 
 
 class TestRoofline(ModelSuite):
-    designs: ClassVar[Sequence[str]] = ("i7-6900k", "titan-xp")
+    designs: ClassVar[Sequence[str | tuple[str, ...]]] = ("i7-6900k", "titan-xp")
     workloads: ClassVar[Sequence[str | Callable[[], Workload]]] = (
         "transformer-base", "gpt2-small", "minilm-l6", "efficientnet-lite0", two_layers,
     )  # fmt: skip

@@ -31,14 +31,14 @@ DEEP = 10 if os.environ.get("HWSIM_DEEP") else 1
 class ModelSuite:
     """Subclass it, name designs and workloads, and pytest holds the model to the engine's promises.
 
-    designs     shipped names or YAML paths
+    designs     shipped names or YAML paths; a tuple adds overrides: ("mine", "lanes=4")
     workloads   names, JSON paths, or functions that return a Workload
     bindings    per workload name, the sizes to run it at (small ones: every test runs them all)
     agreement_rows   random rows on which plain and compiled functions must agree, over all functions together
     random_points    random designs the invariants are checked on
     """
 
-    designs: ClassVar[Sequence[str]] = ()
+    designs: ClassVar[Sequence[str | tuple[str, ...]]] = ()
     workloads: ClassVar[Sequence[str | Callable[[], Workload]]] = ()
     bindings: ClassVar[Mapping[str, Mapping[str, float]]] = {}
     agreement_rows: ClassVar[int] = 100_000
@@ -48,7 +48,8 @@ class ModelSuite:
 
     def _files(self) -> list[DesignFile]:
         assert self.designs, "name at least one design"
-        return [load_design(name) for name in self.designs]
+        named = [(d,) if isinstance(d, str) else d for d in self.designs]
+        return [load_design(name, overrides) for name, *overrides in named]
 
     def _workloads(self) -> list[Workload]:
         assert self.workloads, "name at least one workload"
@@ -142,12 +143,13 @@ class ModelSuite:
         for _, each in self._jobs():
             for task in each.lower().tasks:
                 tasks.setdefault(type(task), []).append(task)
+        unused = [t.__name__ for t in job.model.kernels if t not in tasks]
+        assert not unused, f"no workload of the suite lowers to {unused}: name one that does"
         designs = list(itertools.islice(random_designs(job.model, job.design, seed=11), 500))
-        share = self.agreement_rows * DEEP // max(1, len(job.model.kernels)) + 1
-        for task_type, count in job.model.kernels.items():
-            if task_type in tasks:
-                rows = _countable(count, designs, tasks[task_type], share)
-                compared += agreement(count, rows)
+        share = self.agreement_rows * DEEP // len(tasks) + 1
+        for task_type, found in tasks.items():
+            count = job.model.kernels[task_type]
+            compared += agreement(count, _countable(count, designs, found, share))
         parts = resolve_parts(file.technology, file.dram)
         for function in (job.model.machine, job.model.price, job.model.static_w, job.model.area_mm2):
             compared += agreement(function, [(design, parts) for design in designs])
