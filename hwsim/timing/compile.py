@@ -6,8 +6,9 @@
     compiled_recurrence()  `hwsim.timing.recurrence.run_recurrence`, compiled
 
 Importing this module imports numba; a single run never does. Compiled code raises ZeroDivisionError where Python does
-and OverflowError where an integer leaves 64 bits (`hwsim.timing.checked`), so it never answers with another number
-than Python: it has the same one or none. One exception: `int / int` beyond 2**53 is rounded once more than Python's.
+and OverflowError where an integer leaves 64 bits (`hwsim.timing.checked`), so it answers with the same integer as
+Python or with none. Floats are the same too but for two things: where Python raises because a result is beyond range
+or undefined, compiled code has inf or nan; and `int / int` beyond 2**53 is rounded once more than Python's.
 """
 
 from __future__ import annotations
@@ -317,7 +318,7 @@ class _Outcome(NamedTuple):
 def _outcome(function: Callable[..., Any], arguments: Sequence[Any]) -> _Outcome:
     try:
         return _Outcome(function(*arguments), None)
-    except (ZeroDivisionError, OverflowError) as error:
+    except (ZeroDivisionError, OverflowError, ValueError) as error:
         return _Outcome(None, type(error))
 
 
@@ -325,7 +326,8 @@ def agreement(function: Callable[..., Any], argument_rows: Iterable[Sequence[Any
     """Run `function` plain and compiled over rows of arguments; how many rows were compared and found equal.
 
     Arguments are numbers, NamedTuples or frozen dataclasses. A row counts when both give a value or both find a zero
-    divisor. A row whose integers leave 64 bits does not count: the compiled function refuses it, the plain one may not.
+    divisor. It does not count when one of them has no answer: the compiled function when an integer leaves 64 bits,
+    Python when a float leaves its range or `log` its domain.
 
     Raises AssertionError with the first row in which the two differ.
     """
@@ -335,7 +337,7 @@ def agreement(function: Callable[..., Any], argument_rows: Iterable[Sequence[Any
         plain = _outcome(function, arguments)
         with _explained(function):
             fast = _outcome(compiled, [_for_compiled(argument) for argument in arguments])
-        if fast.error is OverflowError:
+        if fast.error is OverflowError or plain.error in (OverflowError, ValueError):
             continue
         if plain.error is not fast.error or not _same(plain.value, fast.value):
             raise AssertionError(f"{function.__qualname__}{tuple(arguments)}: plain {plain}, compiled {fast}")
