@@ -298,10 +298,20 @@ def explain_command(
         return
     click.echo(f"{file.name} ({file.model.name}): {file.summary}")
     for v in file.values:
-        spread = f"  range {v.low} .. {v.high}" if v.low is not None else ""
+        spread = "" if v.low is None else f"  range {_quantity(v.low, v.unit)} .. {_quantity(v.high, v.unit)}"
         source = f"  [{v.evidence}] {v.source}" if v.source else ""
-        unit = f" {v.unit}" if v.unit else ""
-        click.echo(f"  {v.key} = {v.value}{unit}  ({v.place}){spread}{source}")
+        click.echo(f"  {v.key} = {_quantity(v.value, v.unit)}  ({v.place}){spread}{source}")
+
+
+def _quantity(value: Any, unit: str) -> str:
+    """A design value as it would be written in its file."""
+    from hwsim.units import format_quantity
+
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not unit:
+        return str(value)
+    return format_quantity(value, "x_" + unit.lower().replace("bit", "bits").replace("/", "_per_"))
 
 
 # --- run and report ---------------------------------------------------------------------------------------------

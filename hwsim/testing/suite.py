@@ -31,7 +31,7 @@ DEEP = 10 if os.environ.get("HWSIM_DEEP") else 1
 class ModelSuite:
     """Subclass it, name designs and workloads, and pytest holds the model to the engine's promises.
 
-    designs     shipped names or YAML paths; a tuple adds overrides: ("mine", "lanes=4")
+    designs     shipped names or YAML paths; a tuple adds overrides: ("mine", "macs=4")
     workloads   names, JSON paths, or functions that return a Workload
     bindings    per workload name, the sizes to run it at (small ones: every test runs them all)
     agreement_rows   random rows on which plain and compiled functions must agree, over all functions together
