@@ -123,7 +123,7 @@ def offences(source: str) -> Iterator[tuple[int, str]]:
             if name in BANNED_CALLS:
                 yield node.lineno, name
             flags = {k.arg: k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)}
-            yield from ((node.lineno, f"{k}={v}") for k, v in flags.items() if BANNED_FLAGS.get(str(k)) is v)
+            yield from ((node.lineno, f"{k}={v}") for k, v in flags.items() if BANNED_FLAGS.get(str(k), ...) is v)
             if name == "torch.load" and flags.get("weights_only") is not True:
                 yield node.lineno, "torch.load without weights_only=True"
 
