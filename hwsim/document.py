@@ -33,6 +33,7 @@ MAX_PROBLEMS = 100
 _LONGEST_INTEGER = len(str(-MAX_INTEGER))
 _SHOWN_PART = 60
 _SHOWN_PATH = 200
+_SHOWN_NAMES = 400
 
 # What YAML 1.2 section 5.1 calls printable, less line breaks other than \n and the characters that reorder text.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -109,15 +110,20 @@ def described(value: object) -> str:
     return shown(value)
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """A remedy that names the known word nearest to `word`, or all of them; "" when there are none."""
+def nearest(word: object, known: Iterable[str]) -> str:
+    """A remedy that names the known word nearest to `word`; "" when none is near."""
     from difflib import get_close_matches
 
+    near = get_close_matches(word[:_SHOWN_PART], sorted(known), n=1) if isinstance(word, str) else []
+    return f"Did you mean {near[0]}?" if near else ""
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """A remedy that names the known word nearest to `word`, or all of them where they are few; "" otherwise."""
     names = sorted(known)
-    if not names:
-        return ""
-    near = get_close_matches(word[:_SHOWN_PART], names, n=1)
-    return f"Did you mean {near[0]}?" if near else f"Known: {', '.join(names)}."
+    near = nearest(word, names)
+    listing = ", ".join(names)
+    return near if near or not 0 < len(listing) <= _SHOWN_NAMES else f"Known: {listing}."
 
 
 # --- files ------------------------------------------------------------------------------------------------------
@@ -135,7 +141,8 @@ def read_text(path: str | Path, max_bytes: int) -> str:
     file = shown_path(path)
     raw = _read_bytes(path, file, max_bytes)
     if raw.startswith(_UTF16):
-        _refuse(file, "encoding", "UTF-16", "files are UTF-8", "Save the file as UTF-8.")
+        where = Where(file, 1, 1)
+        raise InputError((Problem("encoding", where, "UTF-16", "files are UTF-8", "Save the file as UTF-8."),))
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as bad:
@@ -437,12 +444,15 @@ def parse_yaml(text: str, file: str = "<text>") -> Document:
     """The one YAML document in `text`. `file` names it in messages.
 
     Raises InputError with every problem found: syntax, duplicate or non-text keys, anchors, aliases, tags, ambiguous
-    scalars, numbers beyond 64 bits, nesting deeper than MAX_DEPTH, control characters.
+    scalars, numbers beyond 64 bits, nesting deeper than MAX_DEPTH, control characters, tabs.
     """
     import yaml
 
     text = text.replace("\r\n", "\n")
     _check_characters(text, file)
+    if "\t" in text:
+        where = Where(file, *_Lines(text).place(text.index("\t")))
+        raise InputError((Problem("tab", where, "a tab", "YAML readers disagree about tabs", "Write spaces."),))
     builder = _YamlBuilder(file)
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
@@ -466,12 +476,10 @@ def _syntax_problem(bad: Any, text: str, file: str) -> Problem:
     source = lines[line - 1] if line <= len(lines) else ""
     got = shown(source.strip()) if source.strip() else "the end of the text"
     reason = bad.problem or bad.context or "the text is not YAML"
-    return Problem("syntax", Where(file, line, col), got, f"YAML: {reason}", _syntax_remedy(source, reason))
+    return Problem("syntax", Where(file, line, col), got, f"YAML: {reason}", _syntax_remedy(reason))
 
 
-def _syntax_remedy(line: str, reason: str) -> str:
-    if "\t" in line[: len(line) - len(line.lstrip())]:
-        return "Indent with spaces, not tabs."
+def _syntax_remedy(reason: str) -> str:
     if "mapping values" in reason:
         return "Quote a text that holds a colon and a space."
     return "Check the indentation, quotes and colons of this line and the one before."
@@ -530,6 +538,7 @@ def parse_json(text: str, file: str = "<text>") -> Document:
     except json.JSONDecodeError as bad:
         raise InputError((_json_syntax_problem(bad, text, file),)) from None
     except (_SuspiciousError, RecursionError):
+        _check_json_syntax(text, file)
         scan.run()
         raise InputError(scan.problems) from None
     if "\\u" in text or "\\b" in text or "\\f" in text or _deeper_than(data, MAX_DEPTH):
@@ -537,6 +546,16 @@ def parse_json(text: str, file: str = "<text>") -> Document:
         if scan.problems:
             raise InputError(scan.problems)
     return Document(data, file, scan.run)
+
+
+def _check_json_syntax(text: str, file: str) -> None:
+    """Refuse text that is not JSON, up to where it nests too deeply to be read at all."""
+    try:
+        json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
+    except json.JSONDecodeError as bad:
+        raise InputError((_json_syntax_problem(bad, text, file),)) from None
+    except RecursionError:
+        return
 
 
 def _json_syntax_problem(bad: json.JSONDecodeError, text: str, file: str) -> Problem:
@@ -748,6 +767,5 @@ class Checker:
         """What `choices` holds under the text `value`, which stands at `path`."""
         if type(value) is str and value in choices:
             return choices[value]
-        remedy = suggestion(value, choices) if isinstance(value, str) else ""
-        self.fail(path, "choice", value, f"must be one of {', '.join(choices)}", remedy)
+        self.fail(path, "choice", value, f"must be one of {', '.join(choices)}", nearest(value, choices))
         return None

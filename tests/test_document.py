@@ -156,8 +156,8 @@ YAML_REFUSED = {
     "Check the indentation, quotes and colons of this line and the one before.",
     "a: b: c\n": "f:1:5: [syntax] got 'a: b: c'; YAML: mapping values are not allowed in this context. "
     "Quote a text that holds a colon and a space.",
-    "a:\n\t- b\n": "f:2:1: [syntax] got '- b'; YAML: found character that cannot start any token. "
-    "Indent with spaces, not tabs.",
+    "a:\n\t- b\n": "f:2:1: [tab] got a tab; YAML readers disagree about tabs. Write spaces.",
+    "a: 1\t# b\n": "f:1:5: [tab] got a tab; YAML readers disagree about tabs. Write spaces.",
     "": "f:1:1: [empty] got an empty file; the file must say something.",
     "# only this\n": "f:1:1: [empty] got an empty file; the file must say something.",
     "a: x\x00\n": "f:1:5: [character] got U+0000; text may hold no control, reordering or unpaired characters. "
@@ -194,6 +194,8 @@ JSON_REFUSED = {
     "characters. Remove it.",
     '{"a": 1': "f:1:8: [syntax] got '{\"a\": 1'; JSON: expecting ',' delimiter. Check the quotes, commas and "
     "brackets of this line and the one before.",
+    '{"a": 1e999, "b": &x 1}': 'f:1:19: [syntax] got \'{"a": 1e999, "b": &x 1}\'; JSON: expecting value. Check the '
+    "quotes, commas and brackets of this line and the one before.",
     "{} {}": "f:1:4: [syntax] got '{} {}'; JSON: extra data. Check the quotes, commas and brackets of this line and "
     "the one before.",
     " \n": "f:1:1: [empty] got an empty file; the file must say something.",
@@ -269,7 +271,7 @@ def test_encodings(tmp_path: Path) -> None:
     file.write_bytes(b"a: 1\nb: \xc3\xa9\xff\n")
     assert _message(file) == "FILE:2:5: [encoding] got the byte 0xff; files are UTF-8. Save the file as UTF-8."
     file.write_bytes("a: 1\n".encode("utf-16"))
-    assert _message(file) == "FILE: [encoding] got UTF-16; files are UTF-8. Save the file as UTF-8."
+    assert _message(file) == "FILE:1:1: [encoding] got UTF-16; files are UTF-8. Save the file as UTF-8."
     file.write_bytes(b"\xef\xbb\xbfa: 1\r\nb: 2\r\n")
     document = read_yaml(file)
     assert document.data == {"a": 1, "b": 2}

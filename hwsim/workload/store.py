@@ -80,6 +80,10 @@ class _Reader:
     def __init__(self, document: Document) -> None:
         self.check = Checker(document)
         self.symbols: dict[str, Symbol] = {}
+        self.unread: set[str] = set()
+        """Symbols that are declared wrongly: using them is no further problem."""
+        self.illegal: set[Path_] = set()
+        """Places of sizes that are no legal number in some call, noted once."""
         self.graphs: dict[str, Graph] = {}
 
     def workload(self) -> Workload:
@@ -199,6 +203,8 @@ class _Reader:
             symbol = self.symbol(path, entry)
             if legal and symbol:
                 self.symbols[name] = symbol
+            else:
+                self.unread.add(name)
 
     def symbol(self, path: Path_, entry: Any) -> Symbol | None:
         check = self.check
@@ -413,10 +419,11 @@ class _Reader:
         name = self.named(path, raw, "name", WORD, "1 to 200 characters without spaces")
         generates = check.flag(path, raw, "generates")
         repeat = self.repeat((*path, "repeat"), raw["repeat"]) if "repeat" in raw else None
+        scope = self.sizes() | self.repeated(raw.get("repeat"))
         entries = check.items((*path, "calls"), raw.get("calls", []), "calls")
         if raw.get("calls") == []:
             check.fail((*path, "calls"), "empty", [], "a phase has at least one call")
-        calls = [self.call((*path, "calls", i), entry, repeat) for i, entry in enumerate(entries)]
+        calls = [self.call((*path, "calls", i), entry, scope) for i, entry in enumerate(entries)]
         if name is None or generates is None or None in calls:
             return None
         return Phase(name, tuple(calls), repeat, generates)  # type: ignore[arg-type]
@@ -435,7 +442,7 @@ class _Reader:
 
     def sizes(self) -> frozenset[str]:
         """The workload's symbols that are sizes."""
-        return frozenset(name for name, symbol in self.symbols.items() if not symbol.ratio)
+        return frozenset(name for name, symbol in self.symbols.items() if not symbol.ratio) | self.unread
 
     def scoped(self, path: Path_, value: Any, scope: frozenset[str]) -> Expr | None:
         """An expression over the symbols in `scope`."""
@@ -446,7 +453,12 @@ class _Reader:
             self.check.fail(path, "unbound", value, f"there is no symbol {name} here", suggestion(name, scope))
         return found if found.symbols <= scope else None
 
-    def call(self, path: Path_, entry: Any, repeat: Repeat | None) -> Call | None:
+    def repeated(self, entry: Any) -> frozenset[str]:
+        """The symbol that a repeat brings into its phase, even where the rest of it is wrong."""
+        symbol = entry.get("symbol") if isinstance(entry, dict) else None
+        return frozenset({symbol}) if isinstance(symbol, str) else frozenset()
+
+    def call(self, path: Path_, entry: Any, scope: frozenset[str]) -> Call | None:
         raw = self.check.keys(path, entry, "a call", *CALL_KEYS)
         if raw is None:
             return None
@@ -454,7 +466,6 @@ class _Reader:
         bind = self.check.mapping((*path, "bind"), raw.get("bind", {}), "bind")
         if name is None or bind is None or not self.known((*path, "graph"), name, self.graphs, "graph"):
             return None
-        scope = self.sizes() | ({repeat.symbol} if repeat else set())
         bound = {key: self.scoped((*path, "bind", key), value, scope) for key, value in bind.items()}
         self.check_bound(path, self.graphs[name], bind, scope)
         return None if None in bound.values() else Call(name, bound)  # type: ignore[arg-type]
@@ -482,7 +493,7 @@ class _Reader:
 
     def check_sizes(self, schedules: Mapping[str, tuple[Phase, ...]]) -> None:
         """Every size is a legal number under the default binding, in the first and the last pass of each phase."""
-        defaults = {name: int(self.symbols[name].default) for name in self.sizes()}
+        defaults = {name: int(symbol.default) for name, symbol in self.symbols.items() if not symbol.ratio}
         for name, phases in schedules.items():
             for i, phase in enumerate(phases):
                 self.check_phase_sizes(("schedules", name, i), phase, defaults)
@@ -511,11 +522,18 @@ class _Reader:
                 return
             local[key] = value
         for size, place in _sizes(self.graphs[call.graph]).items():
-            value = self.evaluated(place, size, local)
-            if value is not None and value < 0:
-                binding = ", ".join(f"{k}={local[k]}" for k in sorted(size.symbols))
-                rule = f"a size is at least 0, and this is {value} under the default binding ({binding})"
-                self.check.fail(place, "range", size.text, rule)
+            if place not in self.illegal and not self.legal_size(place, size, local):
+                self.illegal.add(place)
+
+    def legal_size(self, place: Path_, size: Expr, scope: Mapping[str, int]) -> bool:
+        """Whether a size is a number from 0 under `scope`."""
+        value = self.evaluated(place, size, scope)
+        if value is not None and value < 0:
+            binding = ", ".join(f"{k}={scope[k]}" for k in sorted(size.symbols))
+            rule = f"a size is at least 0, and this is {value} under the default binding ({binding})"
+            self.check.fail(place, "range", size.text, rule)
+            return False
+        return value is not None
 
 
 def dotted_index(path: Path_, index: int) -> str:
