@@ -2,8 +2,8 @@
 
 A model's `Design` is a frozen dataclass of int, float, bool and IntEnum fields, and of further such dataclasses. The
 YAML key of a field is its name less its unit suffix (`clock_khz` is `clock: 800 MHz`). A value is written plainly, or
-as a mapping {value, source, evidence, range}; `range` is where the truth is thought to lie. Every problem of a file
-is reported at once.
+as a mapping {value, source, evidence, range}; `range` is where the truth is thought to lie. Problems are reported
+together: first all those of the YAML, then all those of the values.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from hwsim.document import (
     ScalarError,
     described,
     dotted,
+    nearest,
     plain_scalar,
     read_yaml,
     shown_path,
@@ -211,8 +212,7 @@ def _member(kind: type[IntEnum], raw: object) -> IntEnum:
     names = {name.lower(): member for name, member in kind.__members__.items()}
     if isinstance(raw, str) and raw in names:
         return names[raw]
-    remedy = suggestion(raw, names) if isinstance(raw, str) else ""
-    raise _ValueError("choice", f"must be one of {', '.join(names)}", remedy if "Did you" in remedy else "")
+    raise _ValueError("choice", f"must be one of {', '.join(names)}", nearest(raw, names))
 
 
 def _number(leaf: Leaf, raw: object) -> int | float:

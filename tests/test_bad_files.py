@@ -190,7 +190,7 @@ def strict_yaml(raw: bytes) -> Any:
     assert sum(isinstance(e, yaml.DocumentStartEvent) for e in events) == 1
     assert not any(isinstance(e, yaml.AliasEvent) or getattr(e, "anchor", None) for e in events)
     assert not any(getattr(e, "tag", None) for e in events)
-    data = yaml.load(text, Loader=StrictLoader)
+    data = StrictLoader(text).get_single_data()
     assert_finite(data)
     return data
 
