@@ -13,7 +13,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ def _traced(
     trained: bool,
 ) -> Graph:
     source = export(module, arguments, method=method, limits=limits, trained=trained, name=name)
-    _graph.refuse_hidden(source)
+    _graph.refuse_data_dependent(source)
     return _graph.build(source, name)
 
 
@@ -170,7 +170,7 @@ def trace_target(target: str) -> Workload:
     """
     function = _find(target)
     try:
-        with _current_folder():
+        with _current_folder(), redirect_stdout(sys.stderr):
             found = function()
     except InputError:
         raise
@@ -205,7 +205,7 @@ def _find(target: str) -> Callable[[], Any]:
     if not legal:
         raise bad_input("target", target, "must read MODULE:FUNCTION", "For instance workloads.transformer:base.")
     try:
-        with _current_folder():
+        with _current_folder(), redirect_stdout(sys.stderr):
             module = importlib.import_module(path)
     except ModuleNotFoundError as error:
         if error.name and path.startswith(error.name):

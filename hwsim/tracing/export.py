@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,13 +78,16 @@ def _inference(module: torch.nn.Module, method: str) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """PyTorch warns about its own internals and prints half-made graphs; what matters comes as an exception."""
-    log = torch._logging._internal.log
-    before = log.level
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-    log.setLevel(before)
+    """Results alone go to stdout, so what the network prints goes to stderr. PyTorch prints half-made graphs there and
+    warns about its own internals; what matters of that comes as an exception."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with redirect_stdout(sys.stderr), redirect_stderr(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
 
 
 # --- what came out ----------------------------------------------------------------------------------------------
@@ -166,7 +171,7 @@ def _complaint(error: Exception, name: str) -> InputError:
     if isinstance(error, InputError):
         return error
     text = str(error)
-    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "").split(" For more information")[0]
     got = f"{type(error).__name__}: {first}"[:MESSAGE_LENGTH]
     rule = f"torch.export cannot turn {name} into a graph"
     return InputError((Problem("export", _user_code(error, text), got, rule, _remedy(text)),))

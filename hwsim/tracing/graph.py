@@ -18,7 +18,7 @@ from hwsim.expr import Expr
 from hwsim.tracing.call import Call, Cost, op_name, root, tensors, unsupported
 from hwsim.tracing.operators import CONSTANT, CREATIONS, cost_of
 from hwsim.tracing.products import PRODUCTS
-from hwsim.tracing.sizes import to_expr
+from hwsim.tracing.sizes import sizes_of, to_expr
 from hwsim.workload.ir import Disposition, Graph, Op, Role, Tensor
 
 OPERATOR = "call_function"
@@ -87,16 +87,23 @@ def _costs(source: Source) -> dict[Node, Cost]:
     return costs
 
 
-def refuse_hidden(source: Source) -> None:
-    """Raise an InputError for an operator that reads values back to steer the program: no tensor shows its cost."""
+def refuse_data_dependent(source: Source) -> None:
+    """Raise an InputError for an operator whose cost no size shows: it hands values back to Python, or how much it
+    yields depends on them."""
     for node in source.program.graph.nodes:
-        if node.op == OPERATOR and op_name(node) in ("item", "_local_scalar_dense"):
-            raise bad_input(
-                "data-dependent",
-                f"{node.target} in module {_module(node) or '(the network itself)'}",
-                "the network reads a computed value back into Python",
-                "Keep it a tensor (torch.where instead of if, no .item() or float()).",
-            )
+        if node.op != OPERATOR:
+            continue
+        place = f"{node.target} in module {_module(node) or '(the network itself)'}"
+        if op_name(node) in ("item", "_local_scalar_dense"):
+            remedy = "Keep it a tensor (torch.where instead of if, no .item() or float())."
+            raise bad_input("data-dependent", place, "the network reads a computed value back into Python", remedy)
+        if any(_symbols(value) - source.symbols.keys() for value in tensors(node)):
+            remedy = "Only sizes that follow from the sizes of the inputs can be traced; mask instead of selecting."
+            raise bad_input("data-dependent", place, "the size of its result depends on the values it computes", remedy)
+
+
+def _symbols(value: torch.Tensor) -> set[Any]:
+    return {symbol for size in sizes_of(value.shape) for symbol in size.free_symbols}
 
 
 def _is_constant(node: Node, constant: set[Node]) -> bool:
@@ -221,7 +228,7 @@ class _Values:
     def tensor(self, node: Node, index: int) -> Tensor:
         """One output of a node as a workload tensor."""
         name, value = self.names[node, index], tensors(node)[index]
-        shape = tuple(to_expr(s, self.source.symbols) for s in _sizes(value))
+        shape = tuple(to_expr(s, self.source.symbols) for s in sizes_of(value.shape))
         bits, dtype = value.dtype.itemsize * 8, str(value.dtype).removeprefix("torch.")
         role, held = self._role(node, name), self._held(node, index)
         density, content = (1.0, "") if held is None else measure(held)
@@ -251,10 +258,6 @@ def _evaluate(node: Node, parameters: Mapping[Node, tuple[str, torch.Tensor | No
     if held is None or any(isinstance(leaf, Node) for leaf in pytree.tree_leaves((rest, node.kwargs))):
         return None
     return node.target(held, *rest, **node.kwargs)
-
-
-def _sizes(value: torch.Tensor) -> list[Any]:
-    return [getattr(getattr(s, "node", None), "expr", s) for s in value.shape]
 
 
 def measure(values: torch.Tensor) -> tuple[float, str]:

