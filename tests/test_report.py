@@ -22,7 +22,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TracePacket, TrackEvent
 from rich.console import Console
@@ -169,26 +169,35 @@ def test_binned_utilisation_equals_the_slow_twin_and_the_tracks(result: Result) 
             assert shares.sum() * span / bins / 1e12 == pytest.approx(seconds, rel=1e-9, abs=1e-15)
 
 
+def test_a_track_that_only_waits_is_drawn_too() -> None:
+    run = RUNS["small"]
+    waiting = replace(run, slices=tuple(replace(s, kind="stall") for s in run.slices))
+    assert [s.track for s in views.utilisation(waiting)] == [t.name for t in run.tracks]
+    assert all(s.busy.sum() == 0 < s.stall.sum() for s in views.utilisation(waiting))
+
+
 @given(st.lists(st.tuples(st.integers(0, 999), st.integers(0, 100)), min_size=1, max_size=200), st.integers(1, 20))
+@settings(max_examples=500)
+@example([(t, 0) for t in range(9)] + [(9, 1), (700, 0)], 10)
+@example([(t, 5) for t in range(9)] + [(9, 1), (701, 0)], 10)
 def test_thinned_occupancy_is_the_highest_within_each_bin(steps: list[tuple[int, int]], bins: int) -> None:
     content = dict(sorted(steps))
     run = replace(RUNS["small"], latency_s=Interval(1e-9, 1e-9, 1e-9), slices=(),
                   occupancy=(Occupancy("sram", 100, tuple(content), tuple(content.values())),))  # fmt: skip
     (fill,) = views.fills(run, bins)
     assert fill.peak_bits == max(content.values()) == max(fill.bits)
-    assert len(fill.at_ps) <= max(bins, len(content)) and fill.thinned == (len(content) > bins)
+    assert fill.thinned == (len(content) > bins)
+    assert len(fill.at_ps) <= min(bins, 1000) or not fill.thinned
     if not fill.thinned:
         assert (fill.at_ps, fill.bits) == (tuple(content), tuple(content.values()))
         return
     held = [0] * 1000
     for at, bits in content.items():
         held[at:] = [bits] * (1000 - at)
-    first_bin = min(content) * bins // 1000
     for at, bits in zip(fill.at_ps, fill.bits, strict=True):
         b = math.ceil(at * bins / 1000)
-        within = [held[t] for t in range(1000) if t * bins // 1000 == b and (b > first_bin or t >= min(content))]
-        # A bin without a moment of its own (more bins than picoseconds) holds what it began with.
-        assert bits == max(within, default=held[at])
+        starts_with = held[b * 1000 // bins]
+        assert bits == max([starts_with, *(held[t] for t in range(1000) if t * bins // 1000 == b)])
 
 
 def test_roofline_points_follow_from_the_layers(result: Result) -> None:
@@ -205,6 +214,13 @@ def test_roofline_points_follow_from_the_layers(result: Result) -> None:
         assert p.ops_per_s * seconds == pytest.approx(2 * p.group.macs_executed)
         bits = p.group.traffic_bits.get("dram", 0)
         assert p.ops_per_bit == (2 * p.group.macs_executed / bits if bits else math.inf)
+
+
+def test_a_layer_that_ran_beside_another_is_timed_by_its_work() -> None:
+    run = RUNS["small"]
+    hidden = replace(run.layers[0], busy_s=3e-6, exposed_s=1e-6)
+    (p,) = views.roofline(replace(run, layers=(hidden,)), views.families([hidden])).points
+    assert p.ops_per_s == pytest.approx(2 * hidden.macs_executed / 3e-6)
 
 
 # --- the timeline -----------------------------------------------------------------------------------------------
@@ -363,7 +379,13 @@ def test_energy_and_design_csv(result: Result) -> None:
     assert [(r["key"], r["unit"], r["source"]) for r in design] == [(v.key, v.unit, v.source) for v in result.design]
 
 
-@given(st.text() | st.integers() | st.floats(allow_nan=False) | st.booleans())
+@given(
+    st.text()
+    | st.builds(str.__add__, st.sampled_from("=+-@\t\r'"), st.text())
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.booleans()
+)
 def test_no_text_cell_starts_a_formula_and_numbers_are_untouched(value: object) -> None:
     shown = tables.cell(value)
     if isinstance(value, str):
@@ -460,6 +482,18 @@ def test_the_page_shows_what_the_result_says(result: Result) -> None:
         assert part in told
     assert ("not feasible" in told) == (not result.feasible)
     assert all(v.lever in told and f"{text.digits(v.demand / v.bound)} times" in told for v in result.violations)
+
+
+@pytest.mark.parametrize(
+    ("violation", "shown"),
+    [
+        (Violation("sram holds too little", 3 * 2**23, 2**23, "bits", "sram capacity"),
+         "sram holds too little: needs 3 MiB, has 1 MiB (3 times). Mend it with: sram capacity"),
+        (Violation("too few ports", 5, 0, "ports", ""), "too few ports: needs 5 ports, has 0 ports"),
+    ],
+)  # fmt: skip
+def test_a_violation_says_how_far_over_and_what_mends_it(violation: Violation, shown: str) -> None:
+    assert page.violation_text(violation) == shown
 
 
 def test_bars_are_drawn_to_scale() -> None:

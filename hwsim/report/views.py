@@ -201,8 +201,9 @@ def _thin(level: Occupancy, span: int, bins: int) -> tuple[tuple[int, ...], tupl
     before, at_bin = 0, 0
     for at, bits in zip(level.at_ps, level.bits, strict=True):
         now = min(at * bins // span, bins - 1)
-        for empty in range(at_bin + 1, now + 1):
-            highest[empty] = before
+        begins_with = now + (at * bins > now * span)  # a change at a bin's very start leaves nothing of what was before
+        for unchanged in range(at_bin + 1, begins_with):
+            highest[unchanged] = before
         highest[now] = max(highest.get(now, 0), bits)
         before, at_bin = bits, now
     return tuple(b * span // bins for b in highest), tuple(highest.values())
