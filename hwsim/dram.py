@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hwsim.pure import ceil_div, cycles_to_ps, isqrt, pure
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hwsim.table import Bounds, Figure, Reader
 
 WINDOW_BURSTS = 32
@@ -94,13 +95,28 @@ def _activate_bound_q(dram: Dram, bursts: int) -> int:
 
 
 @pure
-def _column_bound_q(dram: Dram, bursts: int) -> int:
-    """Cycles a run takes by its column commands alone, times _Q: one run in `groups` begins in the last one's group."""
+def _late_cycles(dram: Dram) -> int:
+    """Cycles by which the next row of a long run opens too late: WINDOW_BURSTS ahead may not be early enough for a
+    precharge, an activate in every bank group, and tRCD."""
     column = column_cycles(dram)
-    ahead = WINDOW_BURSTS * column
-    opening = dram.rp_cycles + dram.rcd_cycles + (dram.groups - 1) * max(dram.rrd_s_cycles, column)
-    late_q = _Q * max(0, opening - ahead) * min(1, bursts // WINDOW_BURSTS)
-    return _Q * bursts * column + late_q + _Q * max(0, dram.ccd_l_cycles - column) // dram.groups
+    opening = dram.rp_cycles + dram.rcd_cycles + (dram.groups - 1) * max(0, dram.rrd_s_cycles - column)
+    return max(0, opening - WINDOW_BURSTS * column)
+
+
+@pure
+def stream_cycles(dram: Dram, bursts: int) -> int:
+    """Cycles one run of `bursts` takes once it flows: column commands, and the rows of all groups changing together."""
+    rows = bursts // (dram.groups * (dram.row_bits // dram.burst_bits))
+    return bursts * column_cycles(dram) + rows * _late_cycles(dram)
+
+
+@pure
+def _column_bound_q(dram: Dram, bursts: int) -> int:
+    """Cycles one of many runs takes by its column commands alone, times _Q: one run in `groups` begins in the group
+    where the last one ended, and one longer than the window is seen coming too late."""
+    late_q = _Q * _late_cycles(dram) * min(1, bursts // WINDOW_BURSTS)
+    same_q = _Q * max(0, dram.ccd_l_cycles - column_cycles(dram)) // dram.groups
+    return _Q * stream_cycles(dram, bursts) + late_q + same_q
 
 
 @pure
@@ -205,7 +221,7 @@ def transfer_cycles(dram: Dram, channels: int, bits: int, runs: int, refresh: in
     if bits <= 0:
         return 0
     share = channel_share(dram, channels, bits, runs)
-    cycles = share.bursts * column_cycles(dram)
+    cycles = stream_cycles(dram, share.bursts)
     if share.runs > 1:
         mean_q = run_cycles_q(dram, share.bursts, write)
         cycles = cycles + ceil_div((share.runs - 1) * mean_q, _Q)
@@ -277,7 +293,7 @@ _ORGANISATION = (
 )  # fmt: skip
 _ENERGY = ("activate_pj", "read_pj_per_bit", "write_pj_per_bit", "refresh_pj", "background_w")
 _TIMING = tuple(f for f in Dram._fields if f not in _ORGANISATION + _ENERGY)
-_CURRENTS = ("devices", "interface_pj_per_bit")
+_CURRENTS = ("devices", "current_share", "interface_pj_per_bit")
 _RAIL = ("volts", "idd0_ma", "idd2n_ma", "idd3n_ma", "idd4r_ma", "idd4w_ma", "idd5b_ma")
 _TABLE = "dram.yaml"
 
@@ -341,6 +357,7 @@ def _bounds() -> dict[str, Bounds]:
         "channel_capacity_bits": Bounds(1 << 10, 1 << 50, True),
         "devices": Bounds(1, 64, True),
         "volts": Bounds(0.1, 10),
+        "current_share": Bounds(0.01, 1),
     }
     whole = dict.fromkeys((*_ORGANISATION, *_TIMING), Bounds(1, 1 << 24, True))
     real = dict.fromkeys((*_ENERGY, *_CURRENTS, *_RAIL), Bounds(0, 1e9))
@@ -429,12 +446,13 @@ def _from_currents(
         sums["refresh_pj"] += volts * (i["idd5b_ma"] - i["idd3n_ma"]) * part["rfc_cycles"] * cycle_ns
         sums["background_w"] += volts * i["idd3n_ma"] / 1e3
     source = f"computed from the currents: {rails[0]['volts'].source}"
-    wire = outer["interface_pj_per_bit"]
+    share, wire = outer["current_share"], outer["interface_pj_per_bit"]
     found = {}
     for name, core in sums.items():
-        ends = (core, core, core)
-        if name.endswith("_per_bit"):
-            ends = (core + wire.value, core + wire.low, core + wire.high)
-        value, low, high = (max(0.0, end) for end in ends)
+        on_wire = int(name.endswith("_per_bit"))
+        value, low, high = (
+            max(0.0, core * s + w * on_wire)
+            for s, w in ((share.value, wire.value), (share.low, wire.low), (share.high, wire.high))
+        )
         found[name] = Figure(value, low, high, source, "computed", wire.where)
     return found

@@ -21,6 +21,7 @@ from hwsim.dram import Dram
 ACT, PRE, RD, WR, REF = range(5)
 COMMANDS = ("ACT", "PRE", "RD", "WR", "REF")
 _LONG_AGO = -(1 << 40)
+_NOTHING, _LATER = -2, -1
 _FAW_ACTIVATES = 4
 READ_TO_WRITE_GAP = 2
 """Clocks between the last read data and the first write data (JESD79-4, read to write: CL - CWL + BL/2 + 2 tCK)."""
@@ -72,7 +73,7 @@ def new_channel(dram: Dram) -> Channel:
     )
 
 
-@njit
+@njit(cache=True)
 def may_activate(dram: Dram, at: Channel, bank: int, clock: int) -> bool:
     """Whether an activate of `bank` is legal: bank closed for tRP, tRRD, tFAW, and no refresh under way."""
     group = bank % dram.groups
@@ -86,7 +87,7 @@ def may_activate(dram: Dram, at: Channel, bank: int, clock: int) -> bool:
     )
 
 
-@njit
+@njit(cache=True)
 def may_precharge(dram: Dram, at: Channel, bank: int, clock: int) -> bool:
     """Whether a precharge of `bank` is legal: row open for tRAS, tRTP after a read, tWR after a write's data."""
     written = at.write_at[bank] + dram.cwl_cycles + dram.burst_cycles + dram.wr_cycles
@@ -98,7 +99,7 @@ def may_precharge(dram: Dram, at: Channel, bank: int, clock: int) -> bool:
     )
 
 
-@njit
+@njit(cache=True)
 def may_access(dram: Dram, at: Channel, bank: int, write: int, clock: int) -> bool:
     """Whether a read or write of the open row of `bank` is legal: tRCD, tCCD, the data bus, and its turnaround."""
     group = bank % dram.groups
@@ -116,7 +117,7 @@ def may_access(dram: Dram, at: Channel, bank: int, write: int, clock: int) -> bo
     return bool(after and clock >= at.group_write_at[group] + data + dram.wtr_l_cycles)
 
 
-@njit
+@njit(cache=True)
 def may_refresh(dram: Dram, at: Channel, clock: int) -> bool:
     """Whether an all-bank refresh is legal: every bank closed for tRP, the last refresh over."""
     if clock < at.last[_L_REFRESHED]:
@@ -125,7 +126,7 @@ def may_refresh(dram: Dram, at: Channel, clock: int) -> bool:
     return bool(closed and clock >= at.pre_at.max() + dram.rp_cycles)
 
 
-@njit
+@njit(cache=True)
 def activate(dram: Dram, at: Channel, bank: int, row: int, clock: int) -> None:
     """Open `row` of `bank`."""
     at.open_row[bank] = row
@@ -137,14 +138,14 @@ def activate(dram: Dram, at: Channel, bank: int, row: int, clock: int) -> None:
     at.four_acts[_FAW_ACTIVATES - 1] = clock
 
 
-@njit
+@njit(cache=True)
 def precharge(dram: Dram, at: Channel, bank: int, clock: int) -> None:
     """Close the open row of `bank`."""
     at.open_row[bank] = -1
     at.pre_at[bank] = clock
 
 
-@njit
+@njit(cache=True)
 def access(dram: Dram, at: Channel, bank: int, write: int, clock: int) -> None:
     """Read or write one burst of the open row of `bank`."""
     group = bank % dram.groups
@@ -159,32 +160,37 @@ def access(dram: Dram, at: Channel, bank: int, write: int, clock: int) -> None:
         at.last[_L_READ] = clock
 
 
-@njit
+@njit(cache=True)
 def refresh(dram: Dram, at: Channel, clock: int) -> None:
     """Refresh: no activate for tRFC."""
     at.last[_L_REFRESHED] = clock + dram.rfc_cycles
 
 
-@njit
+@njit(cache=True)
 def _row_command(dram: Dram, at: Channel, bank: Ints, row: Ints, head: int, end: int, seen: Ints, clock: int) -> int:
-    """The first burst in [head, end) whose bank can be closed or opened for it now, or -1.
+    """The first burst in [head, end) whose bank can be closed or opened for it now.
 
-    The first burst that needs a bank decides what becomes of it; later ones wait.
+    The first burst that needs a bank decides what becomes of it; later ones wait. _LATER when there is only work that
+    is not legal yet, _NOTHING when every bank is as it should be.
     """
+    found = _NOTHING
     for i in range(head, end):
         b = bank[i]
         if seen[b] == clock:
             continue
         seen[b] = clock
+        if at.open_row[b] == row[i]:
+            continue
+        found = _LATER
         if at.open_row[b] < 0:
             if may_activate(dram, at, b, clock):
                 return i
-        elif at.open_row[b] != row[i] and may_precharge(dram, at, b, clock):
+        elif may_precharge(dram, at, b, clock):
             return i
-    return -1
+    return found
 
 
-@njit
+@njit(cache=True)
 def _close_one(dram: Dram, at: Channel, clock: int) -> int:
     """The first bank that can be closed now, or -1."""
     for bank in range(dram.banks):
@@ -193,7 +199,7 @@ def _close_one(dram: Dram, at: Channel, clock: int) -> int:
     return -1
 
 
-@njit
+@njit(cache=True)
 def _note(commands: Ints, tally: Ints, clock: int, command: int, bank: int, row: int) -> None:
     """Count one command, and write it down while there is room."""
     if tally[0] < len(commands):
@@ -202,7 +208,7 @@ def _note(commands: Ints, tally: Ints, clock: int, command: int, bank: int, row:
     tally[1 + command] += 1
 
 
-@njit
+@njit(cache=True)
 def _refresh_step(dram: Dram, at: Channel, clock: int, commands: Ints, tally: Ints) -> bool:
     """One clock with a refresh due; whether the refresh was issued."""
     if may_refresh(dram, at, clock):
@@ -216,7 +222,7 @@ def _refresh_step(dram: Dram, at: Channel, clock: int, commands: Ints, tally: In
     return False
 
 
-@njit
+@njit(cache=True)
 def _row_step(dram: Dram, at: Channel, bank: int, row: int, clock: int, commands: Ints, tally: Ints) -> None:
     """Close `bank`, or open `row` of it when it is closed."""
     if at.open_row[bank] < 0:
@@ -227,7 +233,7 @@ def _row_step(dram: Dram, at: Channel, bank: int, row: int, clock: int, commands
         _note(commands, tally, clock, PRE, bank, -1)
 
 
-@njit
+@njit(cache=True)
 def _serve(
     dram: Dram, at: Channel, bank: Ints, row: Ints, write: Ints, window: int, refresh_at: int, commands: Ints
 ) -> tuple[Ints, int, int]:
@@ -238,8 +244,10 @@ def _serve(
     n, head, clock, first, last = len(bank), 0, 0, -1, -1
     seen = np.full(dram.banks, -1, dtype=np.int64)
     tally = np.zeros(6, dtype=np.int64)
+    rows = _LATER
     while head < n:
         if 0 <= refresh_at <= clock:
+            rows = _LATER
             if _refresh_step(dram, at, clock, commands, tally):
                 refresh_at += dram.refi_cycles
         else:
@@ -250,9 +258,11 @@ def _serve(
                 first = clock if first < 0 else first
                 last = clock
                 head += 1
-            i = _row_command(dram, at, bank, row, head, min(n, head + window), seen, clock)
-            if i >= 0:
-                _row_step(dram, at, bank[i], row[i], clock, commands, tally)
+                rows = _LATER
+            if rows != _NOTHING:
+                rows = _row_command(dram, at, bank, row, head, min(n, head + window), seen, clock)
+                if rows >= 0:
+                    _row_step(dram, at, bank[rows], row[rows], clock, commands, tally)
         clock += 1
     return tally, first, last
 

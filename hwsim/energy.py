@@ -11,21 +11,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from math import sqrt
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hwsim.pure import loglog, pure
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hwsim.table import Bounds, Figure, Reader
 
 SRAM_WORD_BITS = 64
 """Width of the published SRAM accesses (Horowitz 2014; Jouppi 2021)."""
 BITS_PER_KIB = 8192
 _UM2_PER_MM2 = 1e6
-INTERPOLATION_SPREAD = 1.3
-"""An interpolated figure's range is widened by this factor either way: the largest error of the rule at published
-arithmetic and area points it was not given (docs/energy.md; `tests/test_energy.py` prints them)."""
+INTERPOLATION_SPREAD = 1.35
+"""An interpolated figure's range is widened by this factor either way: no less than the error of the rule at any
+published area or arithmetic point it was not given (docs/energy.md; `tests/test_energy.py` prints them)."""
 
 
 class Node(NamedTuple):

@@ -51,10 +51,12 @@ class Bounds:
         return f"{'an integer' if self.whole else 'a number'} from {self.low:g} to {self.high:g}"
 
     def allow(self, value: Any) -> bool:
-        """Whether `value` is a number of this kind."""
-        if type(value) is not int and (self.whole or type(value) is not float):
-            return False
-        return bool(self.low <= value <= self.high)
+        """Whether `value` is a number of this kind, within the bounds."""
+        return self.is_kind(value) and bool(self.low <= value <= self.high)
+
+    def is_kind(self, value: Any) -> bool:
+        """Whether `value` is a number of this kind, whatever its size."""
+        return type(value) is int or (type(value) is float and not self.whole)
 
 
 class Reader:
@@ -85,7 +87,7 @@ class Reader:
         """Whether `value`, which stands at `path`, is within `bounds`; a problem is noted when it is not."""
         if bounds.allow(value):
             return True
-        code = "range" if type(value) in (int, float) else "type"
+        code = "range" if bounds.is_kind(value) else "type"
         self.checker.fail(path, code, value, f"must be {bounds}")
         return False
 
