@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hwsim.errors import InputError, Problem, Where, bad_input
-from hwsim.workload.ir import Call, Disposition, Graph, Op, Phase, Role, Symbol, Workload
+from hwsim.workload.ir import Call, Disposition, Graph, Op, Phase, Role, Workload
 from hwsim.workload.spec import GraphSpec, Input, TraceSpec
 
 try:
@@ -260,7 +260,3 @@ def coverage(workload: Workload) -> list[tuple[str, str, str, str, int]]:
 def unsupported(workload: Workload) -> list[Op]:
     """The operators nobody can price."""
     return [op for g in workload.graphs.values() for op in g.ops if op.disposition is Disposition.UNSUPPORTED]
-
-
-__all__ = ["Symbol", "coverage", "example_inputs", "example_sizes", "trace", "trace_graph", "trace_target",
-           "trace_workload", "unsupported"]  # fmt: skip

@@ -197,6 +197,14 @@ def test_a_batch_norm_behind_no_layer_with_weights_stays() -> None:
     assert only(graph, "norm").disposition is Disposition.MODELLED
 
 
+def test_a_batch_norm_folds_into_a_linear_layer_only_along_its_features() -> None:
+    layers = {"l": nn.Linear(12, 5), "b": nn.BatchNorm1d(5)}
+    rows = traced(lambda s, x: s.b(s.l(x[:, 0])), torch.randn(SEQUENCE), **layers)
+    assert (only(rows, "norm").disposition, only(rows, "norm").into) == (Disposition.FUSED, "l")
+    stacked = traced(lambda s, x: s.b(s.l(x)), torch.randn(SEQUENCE), **layers)
+    assert only(stacked, "norm").disposition is Disposition.MODELLED
+
+
 def test_zero_padding_becomes_the_convolutions_own() -> None:
     graph = traced(lambda s, x: s.c(F.pad(x, (1, 2, 0, 3))), torch.randn(IMAGE), **conv_and_norm())
     convolution, pad = only(graph, "conv2d"), only(graph, "copy")

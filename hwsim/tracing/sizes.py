@@ -17,7 +17,7 @@ Size = Any
 def size_of(value: Any) -> Size:
     """The sympy expression behind a torch.SymInt, or the plain integer."""
     node = getattr(value, "node", None)
-    return sympy.sympify(node.expr if node is not None else int(value))
+    return sympy.sympify(node.expr if node is not None else value)
 
 
 def sizes_of(values: Iterable[Any]) -> list[Size]:
