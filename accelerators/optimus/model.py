@@ -8,6 +8,7 @@ the vector unit. Mechanisms and formulas: README.md; what the paper leaves open:
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -20,7 +21,7 @@ from hwsim.errors import InputError, Problem, Where
 from hwsim.lowering import Item, items, refuse
 from hwsim.model import Level, Parts, Program, Violation
 from hwsim.result import UNVALIDATED
-from hwsim.workload.ir import KINDS, Graph, Op, Phase, Role, Workload
+from hwsim.workload.ir import KINDS, Disposition, Graph, Op, Phase, Role, Workload
 from hwsim.workload.store import mask_path
 
 SOFTMAX_PASSES = 3
@@ -43,6 +44,24 @@ def schedule_of(workload: Workload, design: Design) -> tuple[Phase, ...]:
     if design.logits_rows == LogitsRows.ALL:
         return workload.schedule("recompute_all_logits", "recompute")
     return workload.schedule("recompute")
+
+
+def clips_of(graph: Graph) -> frozenset[str]:
+    """Operators of `graph` that clip the results of a weight product which nothing else reads."""
+    readers = Counter(n for op in graph.ops for n in set(op.inputs))
+    readers.update(graph.outputs)
+    raw: set[str] = set()
+    clips = []
+    for op in graph.ops:
+        only_reader = len(op.inputs) > 0 and op.inputs[0] in raw and readers[op.inputs[0]] == 1
+        if op.disposition is not Disposition.MODELLED:
+            if only_reader:
+                raw.update(op.outputs)
+        elif op.kind == "conv2d" or op.attrs.get("static"):
+            raw.update(op.outputs)
+        elif only_reader and len(op.inputs) == 1 and op.attrs.get("function") in CLIPS:
+            clips.append(op.name)
+    return frozenset(clips)
 
 
 # --- the plan: everything about a run that few fields of the design decide ----------------------------------------
@@ -80,8 +99,13 @@ class Plan:
     weights: dict[str, Matrix] = dataclasses.field(default_factory=dict)
     tables: dict[str, int] = dataclasses.field(default_factory=dict)
     lives: dict[str, Any] = dataclasses.field(default_factory=dict)
-    products: set[int] = dataclasses.field(default_factory=set)
-    """Steps that are weight products: their results can be clipped on the way out."""
+    clips: dict[str, frozenset[str]] = dataclasses.field(default_factory=dict)
+
+    def clipped(self, graph: Graph) -> frozenset[str]:
+        """Operators of `graph` that the array does to its results on their way out."""
+        if graph.name not in self.clips:
+            self.clips[graph.name] = clips_of(graph)
+        return self.clips[graph.name]
 
     def spilled(self, elements: int) -> int:
         """Elements of a result that leave the chip."""
@@ -143,9 +167,7 @@ def _weight_product(
         nnz = round(outputs * columns // groups * _density(item, plan, weight))
         plan.weights[weight] = Matrix(outputs, columns, nnz)
         task = SparseProduct(rows, outputs, columns, nnz, spilled)
-    step = plan.add(item, task, item.after, read)
-    plan.products.add(step)
-    return (step,)
+    return (plan.add(item, task, item.after, read),)
 
 
 def _density(item: Item, plan: Plan, weight: str) -> float:
@@ -196,7 +218,7 @@ def _pool(item: Item, plan: Plan) -> tuple[int, ...]:
 
 def _elementwise(item: Item, plan: Plan) -> tuple[int, ...]:
     op, elements = item.op, item.sizes["elements"]
-    if op.attrs.get("function") in CLIPS and set(item.after) <= plan.products and len(item.after) == 1:
+    if op.name in plan.clipped(item.graph):
         plan.program.free_ops[op.name] = CLIPPED
         return item.after
     operands = max(1, len(op.inputs) - len(item.weights()))
@@ -276,7 +298,7 @@ class _Same:
         return id(self.workload)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=32)
 def _planned(same: _Same, design: Design, binding: tuple[tuple[str, float], ...]) -> Plan:
     """The plan of `workload`; of `design` only the fields that `_deciding` leaves as they are count."""
     workload, values = same.workload, dict(binding)
