@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -676,6 +677,14 @@ def test_bad_targets(target: str, folder: Path, capsys: pytest.CaptureFixture[st
     assert str(caught.value) == TARGETS[target].replace("FOLDER", str(folder))
     assert run_command(["trace", target]) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_without_torch_the_command_says_what_to_install() -> None:
+    code = "import sys; sys.modules['torch'] = None; from hwsim.cli import main; main(['trace', 'bakery:tiny_net'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "[no-torch] got 'no PyTorch'; tracing needs PyTorch. Install it: pip install 'hwsim[trace]'." in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_guide_runs_as_printed(tmp_path: Path, root: Path) -> None:

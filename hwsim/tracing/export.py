@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -192,7 +193,7 @@ def _remedy(text: str) -> str:
 
 def _user_code(error: Exception, text: str) -> Where:
     """The last place outside PyTorch and this package, from the traceback or from PyTorch's own message."""
-    ours = (torch.__path__[0], __file__.rsplit("/", 1)[0])
+    ours = (torch.__path__[0], str(Path(__file__).parent))
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.endswith(".py")]
     outside = [f for f in frames if not f.filename.startswith((*ours, sys.base_prefix))]
     named = [line.split('"') for line in text.splitlines() if line.strip().startswith('File "')]
