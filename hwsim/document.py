@@ -34,6 +34,7 @@ _LONGEST_INTEGER = len(str(-MAX_INTEGER))
 _SHOWN_PART = 60
 _SHOWN_PATH = 200
 _SHOWN_NAMES = 400
+_SHOWN_TEXT = 600
 
 # What YAML 1.2 section 5.1 calls printable, less line breaks other than \n and the characters that reorder text.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -79,7 +80,7 @@ class Document:
         self, path: Path_, code: str, got: object, rule: str, remedy: str = "", *, at_key: bool = False
     ) -> Problem:
         """A Problem about the value (or the key) at `path`; `got` is quoted as `described` does."""
-        return Problem(code, self.where(path, at_key=at_key), described(got), rule, remedy)
+        return Problem(code, self.where(path, at_key=at_key), described(got), one_line(rule), one_line(remedy))
 
 
 def dotted(path: Iterable[str | int]) -> str:
@@ -108,6 +109,12 @@ def described(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return shown(value)
+
+
+def one_line(text: str) -> str:
+    """A message's text, which may quote the user's names: unprintable characters escaped, cut to a readable length."""
+    clean = text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_SHOWN_TEXT])
+    return clean if len(clean) <= _SHOWN_TEXT else clean[: _SHOWN_TEXT - 3] + "..."
 
 
 def nearest(word: object, known: Iterable[str]) -> str:

@@ -119,16 +119,17 @@ class _Reader:
     ) -> str | None:
         """The text under `key` if `legal` matches it."""
         value = self.check.text(path, raw, key, default)
-        if value is not None and not legal.match(value):
+        if value is not None and not (legal.match(value) and value.isprintable()):
             self.check.fail((*path, key), "name", value, f"must be {rule}")
             return None
         return value
 
     def legal_key(self, path: Path_, name: str, what: str) -> bool:
         """Whether a mapping's key may name `what`."""
-        if WORD.match(name):
+        if WORD.match(name) and name.isprintable():
             return True
-        self.check.fail((*path, name), "name", name, f"the name of {what} has no spaces and 1 to 200 characters",
+        rule = f"the name of {what} has 1 to 200 printable characters and no spaces"
+        self.check.fail((*path, name), "name", name, rule,
                         at_key=True)  # fmt: skip
         return False
 
@@ -324,7 +325,7 @@ class _Reader:
         if raw is None:
             return None
         noted = len(check.problems)
-        name = self.named(path, raw, "name", WORD, "1 to 200 characters without spaces")
+        name = self.named(path, raw, "name", WORD, "1 to 200 printable characters without spaces")
         kind = check.choice((*path, "kind"), raw["kind"], _KINDS) if "kind" in raw else None
         dims = self.dims(path, raw, kind)
         attrs = self.attrs(path, raw)
@@ -416,7 +417,7 @@ class _Reader:
         raw = check.keys(path, entry, "a phase", *PHASE_KEYS)
         if raw is None:
             return None
-        name = self.named(path, raw, "name", WORD, "1 to 200 characters without spaces")
+        name = self.named(path, raw, "name", WORD, "1 to 200 printable characters without spaces")
         generates = check.flag(path, raw, "generates")
         repeat = self.repeat((*path, "repeat"), raw["repeat"]) if "repeat" in raw else None
         scope = self.sizes() | self.repeated(raw.get("repeat"))
