@@ -70,7 +70,7 @@ def regime(steps: Steps, resources: Resources, i: int) -> str:
     if r < 0:
         return "no load" if t == 1 else "no load, chunks"
     depth = resources.slots[r]
-    if t - 1 - min(t - 1, 2 * depth + 1) < depth:
+    if t - 1 - min(t - 1, 2 * depth) < depth:
         return "one by one"
     load, work = steps.load_ps[i] // t, steps.work_ps[i] // t if steps.unit[i] >= 0 else 0
     if load + steps.lead_ps[i] + work > depth * max(load, work):
@@ -268,6 +268,34 @@ def test_loads_and_stores_of_one_port_take_at_least_their_sum_by_hand() -> None:
     step = one(load=0, load_ps=100, unit=0, work_ps=1, store=1, store_ps=100, chunks=10)
     assert schedule(step, DDR).done_ps == [111]
     assert schedule(step, DDR._replace(port=[0, 0])).done_ps == [200]
+
+
+def test_a_shared_port_counts_from_the_latest_start_by_hand() -> None:
+    """Idle until 1000, the port then carries 100 in and 100 out."""
+    step = one(load=0, load_ps=100, unit=0, work_ps=1, store=1, store_ps=100, chunks=10)
+    first = step._replace(work_ps=[1000], load_ps=[0], store_ps=[0])
+    times = schedule(chained(first, step._replace(load_waits=[1])), DDR._replace(port=[0, 0]))
+    assert times.done_ps == [1000, 1200]
+
+
+def test_a_shared_port_counts_all_stores_from_its_first_use_by_hand() -> None:
+    """Idle until 1000, the port then carries 500 out, and 100 in and 100 out of a second unit's step."""
+    stores = one(unit=0, work_ps=1000, store=1, store_ps=500)
+    moves = one(load=0, load_ps=100, unit=1, work_ps=1, store=1, store_ps=100, load_waits=1)
+    waits = one(unit=1, work_ps=1000)
+    columns = [a + b + c for a, b, c in zip(stores[:10], waits[:10], moves[:10], strict=True)]
+    steps = Steps(*columns, dep_start=[0, 0, 0, 1], dep=[1])
+    assert schedule(steps, DDR._replace(n_units=2)).done_ps == [1500, 1000, 1600]
+    assert schedule(steps, DDR._replace(n_units=2, port=[0, 0])).done_ps == [1500, 1000, 1700]
+
+
+def test_a_shared_port_counts_stores_without_a_load_by_hand() -> None:
+    """Two hundred in and out, then 500 out, then 100 in, which ran ahead, and 10 out: 810, one after the other."""
+    both = one(load=0, load_ps=100, unit=0, work_ps=1, store=1, store_ps=100, chunks=10)
+    programs = (both, one(store=1, store_ps=500), both._replace(store_ps=[10]))
+    columns = [a + b + c for a, b, c in zip(*(p[:10] for p in programs), strict=True)]
+    steps = Steps(*columns, dep_start=[0, 0, 0, 0], dep=[])
+    assert schedule(steps, DDR._replace(port=[0, 0])).done_ps == [200, 700, 810]
 
 
 @pytest.mark.parametrize(

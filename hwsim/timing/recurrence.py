@@ -211,15 +211,13 @@ def _jump_rounds(
 ) -> int:
     """Slots bind: each round of `depth` chunks repeats the one before, `trip` later. The end of the last store.
 
-    A store queue in front of a periodic sequence is longest after its first or its last period.
+    A store queue behind a periodic sequence is longest after its first period, which has been walked, or its last.
     """
     stored = stored + rounds * depth * store
     for k in range(depth):
         slot = base + (head + k) % depth
-        first = ring[slot] + trip + (rounds * depth - k) * store
         ring[slot] = ring[slot] + rounds * trip
-        last = ring[slot] + (depth - k) * store
-        stored = max(stored, first, last)
+        stored = max(stored, ring[slot] + (depth - k) * store)
     return stored
 
 
@@ -231,20 +229,15 @@ def _jump_steady(
     """Slots do not bind: the load runs at its own rate when it is the slower one, the work when that is.
 
     For `count` >= depth chunks. The ends of work are the larger of two straight lines in the chunk number, which is
-    convex, so a store queue behind them is longest after the first or the last of these chunks.
+    convex, so a store queue behind them is longest after the chunk walked last or the last of these. Where slots hold
+    faster loads back, the end of the last load comes out too early; the next load then starts when its slot is free.
     """
-    chain = loaded + lead + work if load > work else worked
-    rate = max(load, work)
-    first = max(worked + work, chain + rate)
+    arrived = loaded + lead + work
     for k in range(depth):
-        done = count - depth + 1 + k
-        ring[base + (head + k) % depth] = max(worked + done * work, chain + done * rate)
-    end = max(worked + count * work, chain + count * rate)
-    loaded = loaded + count * load
-    if load <= work:
-        loaded = max(loaded, end - depth * work + load)
-    stored = max(stored + count * store, first + count * store, end + store)
-    return loaded, end, stored
+        n = count - depth + 1 + k
+        ring[base + (head + k) % depth] = max(worked + n * work, arrived + n * load)
+    worked = max(worked + count * work, arrived + count * load)
+    return loaded + count * load, worked, max(stored + count * store, worked + store)
 
 
 @pure
@@ -254,7 +247,7 @@ def _pipeline(
 ) -> tuple[int, int, int, int]:  # fmt: skip
     """The ends of the last load, work and store of a step of several chunks, and the ring's new head.
 
-    After 2 * depth + 1 chunks only one of three things can set the pace, and the rest but the last chunk is one jump.
+    After 2 * depth chunks only one of three things can set the pace, and the rest but the last chunk is one jump.
     """
     if chunks == 1:
         return _chunks(1, load_ps, lead, work_ps, store_ps, loaded, worked, stored, ring, base, depth, head)
@@ -262,7 +255,7 @@ def _pipeline(
     work = work_ps // chunks
     store = store_ps // chunks
     rest = chunks - 1
-    ahead = min(rest, 2 * depth + 1)
+    ahead = min(rest, 2 * depth)
     loaded, worked, stored, head = _chunks(
         ahead, load, lead, work, store, loaded, worked, stored, ring, base, depth, head
     )
