@@ -80,7 +80,7 @@ def _print_json(document: Mapping[str, object]) -> None:
 # --- options ----------------------------------------------------------------------------------------------------
 
 
-class _Bindings(click.ParamType):
+class _Bindings(click.ParamType[dict[str, float]]):
     """`n=30,m=30` as a dictionary of numbers."""
 
     name = "NAME=NUMBER[,...]"
@@ -323,9 +323,7 @@ def _simulated(
 ) -> Any:  # fmt: skip
     from hwsim.simulate import run
 
-    return run(
-        accelerator, workload, overrides=overrides, bind=_merged(bindings), fidelity=fidelity, interval=interval
-    )
+    return run(accelerator, workload, overrides=overrides, bind=_merged(bindings), fidelity=fidelity, interval=interval)
 
 
 @cli.command("run")

@@ -108,7 +108,8 @@ def layout(counts_type: type, machine: Any) -> tuple[Layout, Names]:
                 component = mark.component
         except (ValueError, KeyError):
             raise TypeError(
-                f"{counts_type.__qualname__}.{name}: {mark} names nothing in the Machine (units {units}, levels {levels})"
+                f"{counts_type.__qualname__}.{name}: {mark} names nothing in the Machine "
+                f"(units {units}, levels {levels})"
             ) from None
         kind.append(k)
         resource.append(r)

@@ -120,21 +120,30 @@ def _column_bound_q(dram: Dram, bursts: int) -> int:
 
 
 @pure
+def _reopen_cycles(dram: Dram, span: int, write: int) -> int:
+    """Cycles from the activation of a bank to that of its next row, when its columns take `span` cycles.
+
+    Reads of a waiting run find part of tRAS over, which makes up for the spread of the waits about their mean; writes
+    hold the bank through their recovery and show it: a sixth more, fitted to `hwsim.dram_machine` (docs/memory.md).
+    """
+    if write == 1:
+        recovery = dram.cwl_cycles + dram.burst_cycles + dram.wr_cycles
+        held = max(dram.rcd_cycles + recovery, dram.ras_cycles - span) + dram.rp_cycles
+        return held + ceil_div(held, 6)
+    return max(dram.rcd_cycles + dram.rtp_cycles, dram.ras_cycles - span) + dram.rp_cycles
+
+
+@pure
 def _conflict(dram: Dram, bursts: int, write: int) -> int:
-    """Cycles a run waits when the run before it holds a row it needs closed: precharge, activate, less what the run
-    takes anyway."""
+    """Cycles a run waits when the run before it holds a row it needs closed: closing and opening, less what the run
+    takes anyway. Where it needs every bank group, their activations follow one another by tRRD."""
     column = column_cycles(dram)
     tail = min(bursts, dram.groups * (dram.row_bits // dram.burst_bits))
     span = max(0, tail - dram.groups) * column
-    reopen = max(dram.rtp_cycles + dram.rcd_cycles, dram.ras_cycles - span) + dram.rp_cycles
-    if write == 1:
-        recovery = dram.cwl_cycles + dram.burst_cycles + dram.wr_cycles
-        reopen = max(recovery + dram.rcd_cycles, dram.ras_cycles - span) + dram.rp_cycles
-        reopen = reopen + ceil_div(reopen, 6)
     stagger = 0
     if bursts > dram.groups:
         stagger = (dram.groups - 1) * max(0, dram.rrd_s_cycles - column)
-    return reopen + stagger - (tail * column - span)
+    return _reopen_cycles(dram, span, write) + stagger - (tail * column - span)
 
 
 @pure

@@ -7,7 +7,7 @@ rounded-up quotient. It is walked over Python's `ast` with a whitelist; nothing 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 from hwsim.errors import InputError, bad_input
@@ -15,7 +15,7 @@ from hwsim.pure import ceil_div
 
 MAX_LENGTH = 300
 MAX_VALUE = 2**62
-_CALLS = {"min": min, "max": max, "ceil": ceil_div}
+_CALLS: Mapping[str, Callable[[int, int], int]] = {"min": min, "max": max, "ceil": ceil_div}
 _REMEDY = "Use integers, symbols, + - * //, parentheses, min(a, b), max(a, b) or ceil(a, b)."
 
 

@@ -24,7 +24,7 @@ class Item:
     binding: Mapping[str, int]
     phase: Phase
     turn: int
-    """Pass of a generating phase, from 0; -1 elsewhere."""
+    """The token this pass generates, from 0 over all generating phases; -1 elsewhere."""
     number: int
     """Pass of the phase, from 0."""
     layer: int
@@ -88,11 +88,15 @@ def items(
     walk = Walk(program)
     seen: set[str] = set()
     sizes_of: dict[tuple[object, ...], dict[str, int]] = {}
+    turns: dict[tuple[str, int], int] = {}
     last_step: tuple[int, ...] = ()
     for phase, number, local, graph in workload.walk(binding, schedule):
         first = graph.name not in seen
         seen.add(graph.name)
-        turn = number if phase.generates else -1
+        if phase.generates:
+            turn = turns.setdefault((phase.name, number), len(turns))
+        else:
+            turn = -1
         used = tuple((s, local[s]) for s in sorted(graph.symbols))
         for name in graph.inputs:
             if graph.tensors[name].role is not Role.WEIGHT:

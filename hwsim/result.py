@@ -154,6 +154,8 @@ class Result:
     provenance: Mapping[str, str]
     slices: tuple[Slice, ...] = field(default=(), repr=False)
     occupancy: tuple[Occupancy, ...] = field(default=(), repr=False)
+    frontier: tuple[Slice, ...] = field(default=(), repr=False)
+    """The latency cut into the layers that were exposed, end to end: their lengths sum to it exactly."""
 
     def as_json(self) -> dict[str, object]:
         """The `--json` document of a run: plain types only, every key documented in docs/result.md."""

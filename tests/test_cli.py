@@ -52,7 +52,9 @@ def test_set_overrides_a_design_value(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_report_writes_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    code, out, _ = call(capsys, "report", "-a", "optimus", "-w", "transformer-base", *SMALL, "--out", str(tmp_path), "--json")
+    code, out, _ = call(
+        capsys, "report", "-a", "optimus", "-w", "transformer-base", *SMALL, "--out", str(tmp_path), "--json"
+    )
     files = json.loads(out)["files"]
     assert code == 0
     assert all(Path(f).stat().st_size > 0 for f in files)

@@ -18,10 +18,11 @@ from accelerators.optimus.placement import held, lifetimes
 from accelerators.optimus.tasks import DenseProduct, Fetch, Lookup, PackedProduct, SparseProduct, VectorOp
 from hwsim.config import DesignFile, load_design
 from hwsim.errors import InputError
+from hwsim.evaluation import Evaluation, Job, evaluate, resolve_parts
 from hwsim.expr import parse
 from hwsim.model import Program
 from hwsim.result import Result
-from hwsim.simulate import Evaluation, Job, evaluate, resolve_binding, resolve_parts, run
+from hwsim.simulate import resolve_binding, run
 from hwsim.testing import matmul_chain, random_designs, random_tasks
 from hwsim.timing.compile import agreement
 from hwsim.workload.ir import Call, Graph, Op, Phase, Role, Symbol, Tensor, Workload

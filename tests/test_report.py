@@ -275,6 +275,9 @@ def check_trace(result: Result, path: Path) -> int:
     ((name, kind, start, latency_ps),) = slices.pop("whole run")
     assert (kind, start, latency_ps) == ("run", 0, round(result.latency_s.value * 1e12))
     assert name.startswith(f"{result.cycles:,} cycles") and round(latency_ps * result.clock_hz / 1e12) == result.cycles
+    frontier = slices.pop("latency by layer")
+    assert sum(end - start for _, _, start, end in frontier) == (latency_ps if result.frontier else 0)
+    assert all(a[3] == b[2] for a, b in pairwise(frontier))
     assert list(slices) == [text.plain(t.name) for t in result.tracks]
     for track in result.tracks:
         seen = slices[text.plain(track.name)]
@@ -296,8 +299,8 @@ def test_every_slice_is_named_by_its_layer(tmp_path: Path) -> None:
     run = RUNS["sample"]
     timeline.write(run, tmp_path / "t")
     slices, _ = read_trace(tmp_path / "t")
-    assert set(slices) == {"whole run", *(s.track for s in run.slices)}
-    for track, seen in list(slices.items())[1:]:
+    assert set(slices) == {"whole run", "latency by layer", *(s.track for s in run.slices)}
+    for track, seen in list(slices.items())[2:]:
         drawn = sorted((s for s in run.slices if s.track == track), key=lambda s: s.start_ps)
         assert [n.removesuffix(" (waiting)") for n, *_ in seen] == [run.layers[s.layer].name for s in drawn]
         assert all(n.endswith(" (waiting)") == (k == "stall") for n, k, *_ in seen)

@@ -16,7 +16,7 @@ SMALL = {"n": 4, "m": 3}
 
 
 def by_hand_s(rows: int, widths: tuple[int, ...], design: object) -> float:
-    """Roofline latency of a chain of linear layers and ReLUs whose data fit the cache, from the roofline's definition."""
+    """Roofline latency of linear layers and ReLUs whose data fit the cache, from the roofline's definition."""
     clock_hz = Fraction(design.clock_khz) * 1000
     launch = Fraction(design.launch_ns) / 10**9
     total = Fraction(0)
@@ -47,6 +47,13 @@ def test_tokens_partition_the_latency() -> None:
     assert first + (SMALL["m"] - 1) * each == pytest.approx(result.latency_s.value)
     assert result.throughput_per_s == pytest.approx(SMALL["m"] / result.latency_s.value)
     assert result.throughput_unit == "tokens/s"
+
+
+def test_prefill_yields_the_first_token_and_decoding_the_rest() -> None:
+    result = run("i7-6900k", "gpt2-small", bind={"n": 16, "m": 4}, interval=False)
+    prompt = run("i7-6900k", "gpt2-small", bind={"n": 16, "m": 1}, interval=False)
+    assert result.time_to_first_token_s == pytest.approx(prompt.latency_s.value)
+    assert result.throughput_per_s == pytest.approx(4 / result.latency_s.value)
 
 
 def test_one_token_has_no_time_per_token() -> None:
@@ -123,11 +130,10 @@ def test_every_figure_is_finite_and_the_document_is_plain_json() -> None:
 
     result = run("optimus", "transformer-base", bind=SMALL)
     document = json.loads(json.dumps(result.as_json(), allow_nan=False))
-    for key in (
-        "schema_version accelerator workload design feasible violations cycles clock_hz latency_s throughput_per_s "
-        "energy_j energy_breakdown_j power_w area_mm2 macs macs_executed flops utilisation traffic_bits "
-        "memory_peak_bits layers time_to_first_token_s time_per_token_s provenance"
-    ).split():
+    keys = """schema_version accelerator workload design feasible violations cycles clock_hz latency_s throughput_per_s
+        energy_j energy_breakdown_j power_w area_mm2 macs macs_executed flops utilisation traffic_bits memory_peak_bits
+        layers time_to_first_token_s time_per_token_s provenance"""
+    for key in keys.split():
         assert key in document, key
     assert math.isfinite(document["latency_s"]) and document["latency_s"] > 0
     assert {"name", "op", "phase", "cycles", "exposed_s", "energy_j", "macs", "bound"} <= set(document["layers"][0])
@@ -140,3 +146,13 @@ def test_slices_of_a_track_do_not_overlap_and_sum_to_it() -> None:
         assert all(a[1] <= b[0] for a, b in itertools.pairwise(mine))
         busy = sum(end - start for start, end, kind in mine if kind == "busy")
         assert busy / 1e12 == pytest.approx(track.busy_s)
+
+
+@pytest.mark.parametrize("fidelity", ["closed", "events"])
+def test_the_frontier_tiles_the_latency_and_sums_to_the_cycles(fidelity: str) -> None:
+    result = run("optimus", "transformer-base", bind=SMALL, interval=False, fidelity=fidelity)
+    assert result.frontier[0].start_ps == 0
+    assert all(a.end_ps == b.start_ps for a, b in itertools.pairwise(result.frontier))
+    total = sum(s.end_ps - s.start_ps for s in result.frontier)
+    assert total == round(result.latency_s.value * 1e12)
+    assert round(total * result.clock_hz / 1e12) == result.cycles

@@ -15,7 +15,8 @@ from accelerators.optimus import closed_form
 from accelerators.optimus.design import LogitsRows, WeightFormat
 from hwsim.config import DesignFile, load_design
 from hwsim.errors import InputError
-from hwsim.simulate import PJ_PER_J, Evaluation, Job, evaluate, resolve_binding, resolve_parts
+from hwsim.evaluation import PJ_PER_J, Evaluation, Job, evaluate, resolve_parts
+from hwsim.simulate import resolve_binding
 from hwsim.workload.ir import Workload
 from hwsim.workload.store import load_workload
 

@@ -10,12 +10,12 @@ all the weights of the schedule fit together.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from accelerators.roofline.design import Design
 from hwsim.lowering import Item, items, refuse
 from hwsim.memory import SRAM, MemoryLevel, Unit, dram_level
-from hwsim.model import Action, Chunks, Parts, Program, Runs, Traffic, Violation, Work
+from hwsim.model import Action, Chunks, Level, Parts, Program, Runs, Traffic, Violation, Work
 from hwsim.pure import ceil_div, pure
 from hwsim.result import UNVALIDATED
 from hwsim.workload.ir import KINDS, Phase, Role, Workload
@@ -107,9 +107,9 @@ class RooflineModel:
     summary = "CPUs and GPUs from datasheet peaks, bandwidths, launch overheads and utilisation ceilings"
     Design = Design
     Counts = Counts
-    kernels = {Kernel: count}
+    kernels: ClassVar[Mapping[type, Any]] = {Kernel: count}
     structural = frozenset({"cache_bits", "operand_bits"})
-    accuracy = {"": UNVALIDATED}
+    accuracy: ClassVar[Mapping[str, str]] = {"": UNVALIDATED}
 
     def lower(self, workload: Workload, design: Design, binding: Mapping[str, float]) -> Program:
         """One kernel an operator, in order. Weights are dense whatever their density: these machines skip no zero."""
@@ -117,10 +117,12 @@ class RooflineModel:
         refuse(workload, schedule, set(KINDS) - {"unsupported"}, self.name)
         sizes = {k: int(v) for k, v in binding.items() if not workload.symbols[k].ratio}
         program = Program()
-        resident = _weight_bits(workload, schedule, sizes, design) <= design.cache_bits
+        weights = _weight_bits(workload, schedule, sizes, design)
+        resident = weights <= design.cache_bits
         for item, walk in items(program, workload, schedule, sizes):
             task = _kernel(item, design, resident and not item.first_call)
             walk.produced(item, (program.add(task, item.layer, item.after, turn=item.turn),))
+        program.occupied.append(Level("dram", weights, 0, len(program) - 1, "weights"))
         if any(0 < binding[k] < 1 for k, s in workload.symbols.items() if s.ratio):
             program.notes.append("weights run dense: this machine does not skip zeros")
         return program

@@ -1,7 +1,8 @@
 """The run as a trace that Perfetto opens: a track for each unit and port, a counter for each memory level.
 
-The first track holds one slice, the whole run: its length is the latency, within which every other slice lies. A unit
-may fall silent before it ends, because the last result still has to leave its pipeline.
+The first track holds one slice, the whole run: its length is the latency, within which every other slice lies. The
+second cuts it into the layers that were exposed, end to end. A unit may fall silent before it ends, because the last
+result still has to leave its pipeline.
 
 Perfetto counts time in whole nanoseconds and has no finer unit (a ClockSnapshot's `unit_multiplier_ns` only makes it
 coarser), while the engine counts picoseconds. Every timestamp is therefore the picosecond count itself: 1 ns on
@@ -31,6 +32,7 @@ MAX_SLICES = 200_000
 PROCESS_UUID = 1
 SEQUENCE = 1
 WHOLE_RUN = "whole run"
+FRONTIER = "latency by layer"
 TIME_NOTE = "1 ns shown = 1 ps"
 _BATCH = 4096
 _NEEDS_NAMES = TracePacket.SequenceFlags.SEQ_NEEDS_INCREMENTAL_STATE
@@ -171,7 +173,7 @@ def _counter_packets(level: Occupancy, uuid: int, rank: int) -> Iterator[TracePa
 def _packets(result: Result, timeline: Timeline) -> Iterator[TracePacket]:
     tables = _Tables(_Names(), _Names(), _Names(), _Names())
     about = [_about(layer, tables) for layer in result.layers]
-    for slices in timeline.tracks.values():
+    for slices in (result.frontier, *timeline.tracks.values()):
         for s in slices:
             tables.names(_slice_name(s))
             tables.categories(s.kind)
@@ -180,7 +182,7 @@ def _packets(result: Result, timeline: Timeline) -> Iterator[TracePacket]:
     tables.categories(whole.kind)
     yield _interned(tables)
     yield _process(result)
-    tracks = {WHOLE_RUN: [whole], **timeline.tracks}
+    tracks: dict[str, Sequence[Slice]] = {WHOLE_RUN: [whole], FRONTIER: result.frontier, **timeline.tracks}
     for rank, (name, slices) in enumerate(tracks.items()):
         uuid = PROCESS_UUID + 1 + rank
         yield _describe(uuid, name, rank)

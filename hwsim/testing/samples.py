@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
@@ -30,7 +31,7 @@ def matmul_chain(name: str, rows: int, widths: Sequence[int]) -> Workload:
     tensors = [_tensor("x", (rows, widths[0]), Role.INPUT)]
     ops: list[Op] = []
     last = "x"
-    for i, (k, n) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (k, n) in enumerate(itertools.pairwise(widths)):
         final = i == len(widths) - 2
         out = f"y{i}"
         tensors.append(_tensor(f"w{i}", (n, k), Role.WEIGHT))

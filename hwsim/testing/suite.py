@@ -12,12 +12,13 @@ from typing import Any, ClassVar
 import pytest
 
 from hwsim.config import DesignFile, load_design
-from hwsim.demand import layout
+from hwsim.demand import LOAD, MOVE, STORE, WORK, layout, task_times
 from hwsim.errors import InputError
+from hwsim.evaluation import Evaluation, Job, evaluate, resolve_parts, resources_of, steps_of
 from hwsim.memory import DRAM, MemoryLevel, peak_bits_per_s
 from hwsim.model import Program
 from hwsim.result import Result
-from hwsim.simulate import Evaluation, Job, evaluate, resolve_binding, resolve_parts, resources_of, run, steps_of
+from hwsim.simulate import resolve_binding, run
 from hwsim.testing.samples import random_designs, random_tasks, unsupported_workload
 from hwsim.timing import events, recurrence
 from hwsim.timing.compile import agreement
@@ -105,7 +106,7 @@ class ModelSuite:
             e = evaluate(job)
             for task, row, time in zip(e.program.tasks, e.counts, e.times, strict=True):
                 assert all(isinstance(v, int) and v >= 0 for v in row), (task, row)
-                units = {e.columns.resource[f] for f, v in enumerate(row) if v and e.columns.kind[f] == 0}
+                units = {e.columns.resource[f] for f, v in enumerate(row) if v and e.columns.kind[f] == WORK}
                 assert len(units) <= 1, f"{task} works on several units"
                 assert time.chunks >= 1
                 assert time.unit >= 0 or time.work_ps == 0, f"{task} moves data during work but names no unit"
@@ -271,9 +272,12 @@ def _lower_bounds(e: Evaluation) -> Iterator[tuple[float, str]]:
     if "macs_executed" in e.names.fields and peak:
         yield totals[e.names.fields.index("macs_executed")] / peak, "macs_executed / peak"
     for f, bits in enumerate(totals):
-        if e.columns.kind[f] in (1, 2, 3) and bits:
+        if e.columns.kind[f] in (LOAD, MOVE, STORE) and bits:
             name = e.names.levels[e.columns.resource[f]]
-            yield bits / peak_bits_per_s(getattr(e.machine, name), e.columns.write[f]), f"{e.names.fields[f]} / bandwidth"
+            yield (
+                bits / peak_bits_per_s(getattr(e.machine, name), e.columns.write[f]),
+                f"{e.names.fields[f]} / bandwidth",
+            )
 
 
 def _better_levels(e: Evaluation) -> Iterator[tuple[str, MemoryLevel]]:
@@ -298,8 +302,6 @@ def _with_level(e: Evaluation, name: str, level: MemoryLevel) -> int:
 
 def _rerun(e: Evaluation, machine: Any) -> int:
     """The makespan of the same counts on another machine."""
-    from hwsim.demand import task_times
-
     units = tuple(getattr(machine, n) for n in e.names.units)
     levels = tuple(getattr(machine, n) for n in e.names.levels)
     times = [task_times(row, e.columns, units, levels, e.job.parts.dram) for row in e.counts]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 from hwsim.config import Doc, Range
 from hwsim.energy import mac_area_mm2, mac_pj, sram_area_mm2, sram_leakage_w, sram_read_pj_per_bit
@@ -70,9 +70,9 @@ class Lanes:
     summary = "a row of multiply-accumulate lanes"
     Design = Design
     Counts = Counts
-    kernels = {Product: count}
+    kernels: ClassVar = {Product: count}
     structural = frozenset()
-    accuracy = {"": "unvalidated"}
+    accuracy: ClassVar = {"": "unvalidated"}
 
     def lower(self, workload: Workload, design: Design, binding: Mapping[str, float]) -> Program:
         schedule = workload.schedule()
