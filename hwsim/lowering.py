@@ -126,6 +126,8 @@ def items(
 def _layer(walk: Walk, phase: Phase, graph: Graph, op: Op) -> int:
     key = (phase.name, graph.name, op.name)
     if key not in walk.layers:
-        walk.layers[key] = walk.program.add_layer(op.name, op.kind, phase.name)
+        # A graph of one module has operators without a path: "linear" alone would say nothing in a report.
+        name = op.name if "." in op.name else f"{graph.name}.{op.name}"
+        walk.layers[key] = walk.program.add_layer(name, op.kind, phase.name)
         walk.macs.append(0)
     return walk.layers[key]

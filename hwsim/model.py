@@ -100,8 +100,8 @@ class Layer:
 class Program:
     """Tasks in program order. Equal tasks are stored once in `tasks`; step i runs `tasks[task[i]]`.
 
-    Columns, one entry a step: `task` (index into tasks), `layer` (index into layers), `turn` (the token
-    that is generated, from 0, or -1), `after` (earlier steps whose results the work needs), `load_waits` (whether what is
+    Columns, one entry a step: `task` (index into tasks), `layer` (index into layers), `turn` (the token that is
+    generated, from 0, or -1), `after` (earlier steps whose results the work needs), `load_waits` (whether what is
     loaded is produced by `after`, so that even the transfer has to wait).
     """
 
