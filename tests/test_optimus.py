@@ -427,7 +427,7 @@ def test_dependencies_follow_the_data() -> None:
     assert {softmax, v} <= set(program.after[weighted])
     residual = by_name["encoder.0.add"][0]
     assert by_name["encoder.0.attention.o"][0] in program.after[residual]
-    assert by_name["add"][0] in program.after[residual]
+    assert by_name["encoder.add"][0] in program.after[residual]
 
 
 # --- masks ------------------------------------------------------------------------------------------------------
