@@ -113,6 +113,7 @@ def test_the_rule_at_points_it_was_not_given(capsys: pytest.CaptureFixture[str])
     ]
     wide = energy.node_figures("28nm")["sram_8kib_pj"]
     width = energy.sram_read_pj(NODES["28nm"], 65536, 256) / NODES["28nm"].sram_8kib_pj
+    small = energy.node_figures("16nm")["sram_8kib_pj"]
     wire = energy.node_figures("16nm")["wire_pj_per_bit_mm"]
     ranged = [
         (
@@ -121,6 +122,11 @@ def test_the_rule_at_points_it_was_not_given(capsys: pytest.CaptureFixture[str])
             wide.value * width,
             wide.low * width,
             wide.high * width,
+        ),
+        (
+            "8 KiB at 14 nm, pJ/bit, by 16 nm (Dally, CACM 2020)",
+            0.05,
+            *(x / 64 for x in (small.value, small.low, small.high)),
         ),
         ("wire at 16 nm, pJ/bit/mm (Dally, VLSI 2018)", 0.03, wire.value, wire.low, wire.high),
     ]
