@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import hwsim
 from hwsim.config import DesignFile
 from hwsim.demand import LOAD, MOVE, STORE
 from hwsim.evaluation import PJ_PER_J, PS_PER_S, Evaluation
@@ -18,6 +17,7 @@ from hwsim.memory import DRAM, peak_bits_per_s
 from hwsim.model import Violation
 from hwsim.result import Interval, LayerResult, Occupancy, Result, Roof, Slice, Track
 from hwsim.timing import recurrence
+from hwsim.version import __version__
 from hwsim.workload import store
 
 
@@ -328,14 +328,14 @@ def _digest(*texts: str | bytes) -> str:
 def _code_hash(model_type: type) -> str:
     """Hash of the engine's and the model's own source files."""
     model_file = sys.modules[model_type.__module__].__file__ or ""
-    folders = (Path(hwsim.__file__).parent, Path(model_file).parent)
+    folders = (Path(__file__).parent, Path(model_file).parent)
     return _digest(*(p.read_bytes() for folder in folders for p in sorted(folder.rglob("*.py"))))
 
 
 def _provenance(file: DesignFile, e: Evaluation) -> dict[str, str]:
     workload = e.job.workload
     return {
-        "hwsim": hwsim.__version__,
+        "hwsim": __version__,
         "design_file": file.place,
         "design_sha256": _digest(*(f"{v.key}={v.value!r}" for v in file.values)),
         "workload_sha256": _digest(store.dumps(workload)),

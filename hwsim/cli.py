@@ -19,8 +19,8 @@ from typing import Any
 
 import click
 
-from hwsim import __version__
 from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_OUR_BUG, InputError, Problem, bad_input
+from hwsim.version import __version__
 
 EXIT_INTERRUPTED = 130
 GC_THRESHOLD = 200_000

@@ -526,6 +526,7 @@ def _json_constant(text: str) -> NoReturn:
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_unique, parse_int=_json_integer, parse_float=_json_float, parse_constant=_json_constant
 )
+_CONTROL_ESCAPE = re.compile(r"\\[ubfr]")
 _JSON_TOKEN = re.compile(r'[{}\[\],:]|"[^"\\]*(?:\\.[^"\\]*)*"|[^\s{}\[\],:"]+')
 
 
@@ -548,7 +549,7 @@ def parse_json(text: str, file: str = "<text>") -> Document:
         _check_json_syntax(text, file)
         scan.run()
         raise InputError(scan.problems) from None
-    if "\\u" in text or "\\b" in text or "\\f" in text or _deeper_than(data, MAX_DEPTH):
+    if _CONTROL_ESCAPE.search(text) or _deeper_than(data, MAX_DEPTH):
         scan.run()
         if scan.problems:
             raise InputError(scan.problems)

@@ -192,6 +192,8 @@ JSON_REFUSED = {
     "characters. Remove it.",
     '{"a": "\\u001b"}': "f:1:7: [character] a: got U+001B; text may hold no control, reordering or unpaired "
     "characters. Remove it.",
+    '{"a": "x\\r"}': "f:1:7: [character] a: got U+000D; text may hold no control, reordering or unpaired characters. "
+    "Remove it.",
     '{"a": 1': "f:1:8: [syntax] got '{\"a\": 1'; JSON: expecting ',' delimiter. Check the quotes, commas and "
     "brackets of this line and the one before.",
     '{"a": 1e999, "b": &x 1}': 'f:1:19: [syntax] got \'{"a": 1e999, "b": &x 1}\'; JSON: expecting value. Check the '
