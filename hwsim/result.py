@@ -199,6 +199,7 @@ class Result:
             "throughput_unit": self.throughput_unit,
             "energy_j": self.energy_j.value,
             "energy_interval_j": [self.energy_j.low, self.energy_j.high],
+            "energy_drivers": [{"key": k, "ratio": r} for k, r in self.energy_j.drivers],
             "energy_breakdown_j": dict(self.energy_breakdown_j),
             "power_w": self.power_w,
             "area_mm2": self.area_mm2,

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hwsim import dram as dram_tables
+from hwsim import energy as energy_tables
 from hwsim.accounting import result_of
 from hwsim.config import DesignFile, load_design
 from hwsim.errors import InputError, Problem, Where, bad_input, shown
@@ -21,6 +23,9 @@ from hwsim.workload import store
 from hwsim.workload.ir import Workload
 
 FIDELITIES = ("closed", "events")
+NODE_KEY = "technology energies"
+DRAM_KEY = "dram energies"
+_PARTS = {NODE_KEY: "node", DRAM_KEY: "dram"}
 
 
 # --- the inputs of a run ----------------------------------------------------------------------------------------
@@ -61,13 +66,16 @@ def _binding_problem(name: str, value: float, rule: str, code: str) -> Problem:
 
 
 def _uncertain(file: DesignFile, workload: Workload, given: Mapping[str, float]) -> dict[str, tuple[Any, Any]]:
-    """Every uncertain input with the two ends of its range: design values and, unless bound by the user, symbols."""
+    """Every uncertain input with the two ends of its range: design values, the energies and areas of the technology
+    and of the DRAM (each table as a whole), and, unless the user bound them, the workload's symbols."""
     ends: dict[str, tuple[Any, Any]] = {
         v.key: (v.low, v.high) for v in file.values if v.low is not None and v.low != v.high
     }
     for name, symbol in workload.symbols.items():
         if symbol.uncertain and name not in given:
             ends[f"bind.{name}"] = symbol.uncertain
+    node, part = energy_tables.node_bounds(file.technology), dram_tables.part_bounds(file.dram)
+    ends |= {NODE_KEY: node, DRAM_KEY: part}
     return ends
 
 
@@ -131,16 +139,19 @@ def _mover(file: DesignFile, job: Job, program: Program) -> Callable[[Mapping[st
     def moved(changes: Mapping[str, Any]) -> Evaluation | None:
         binding = dict(job.binding)
         design_changes = {}
+        prices = {}
         for key, value in changes.items():
             if key.startswith("bind."):
                 binding[key[5:]] = value
+            elif key in _PARTS:
+                prices[_PARTS[key]] = value
             else:
                 design_changes[key] = value
         try:
             design, technology, dram = file.replaced(design_changes)
         except InputError:
             return None
-        parts = resolve_parts(technology, dram)
+        parts = resolve_parts(technology, dram)._replace(**prices)
         there = dataclasses.replace(job, design=design, parts=parts, binding=binding)
         rebind = any(key.startswith("bind.") for key in changes)
         same = not rebind and structural is not None and not structural & set(design_changes)
