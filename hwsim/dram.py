@@ -328,8 +328,8 @@ def part_bounds(name: str) -> tuple[Dram, Dram]:
     Timings stay as they are: they are what the standard grades the part by.
     """
     nominal, figures = part(name), part_figures(name)
-    low = {f: figures[f].low for f in _ENERGY}
-    high = {f: figures[f].high for f in _ENERGY}
+    low: dict[str, Any] = {f: figures[f].low for f in _ENERGY}
+    high: dict[str, Any] = {f: figures[f].high for f in _ENERGY}
     return nominal._replace(**low), nominal._replace(**high)
 
 

@@ -126,9 +126,7 @@ class Program:
         self.layers.append(Layer(name, op, phase, macs))
         return len(self.layers) - 1
 
-    def add(
-        self, task: Any, layer: int, after: Sequence[int] = (), *, turn: int = -1, load_waits: bool = False
-    ) -> int:
+    def add(self, task: Any, layer: int, after: Sequence[int] = (), *, turn: int = -1, load_waits: bool = False) -> int:
         """Append a step that runs `task` once everything in `after` is done; its index."""
         key = (type(task), task)
         at = self._index.get(key)

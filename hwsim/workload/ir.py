@@ -200,9 +200,7 @@ class Workload:
     def macs(self, binding: Mapping[str, int], schedule: str = "") -> int:
         """MACs of a whole schedule (the default one if not named) under `binding`, which must bind every symbol."""
         return sum(
-            op.macs(local)
-            for _, _, local, graph in self.walk(binding, self.schedule(schedule))
-            for op in graph.ops
+            op.macs(local) for _, _, local, graph in self.walk(binding, self.schedule(schedule)) for op in graph.ops
         )
 
     def walk(
