@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -281,23 +282,33 @@ def _tracks(slices: Sequence[Slice], e: Evaluation) -> list[Track]:
 
 
 def _occupancy(e: Evaluation) -> list[Occupancy]:
-    c = e.clocked
+    """What each level holds, step by step in program order, drawn at the time the run has reached by then.
+
+    Program order, and not the clock, decides the peak: what a step fetches ahead lies in the slots of its buffer, which
+    are placed for the whole run.
+    """
+    steps = len(e.program)
     changes: dict[str, dict[int, int]] = {}
-    for o in e.program.occupied:
-        at = changes.setdefault(o.level, {})
-        begin, end = c.start_ps[o.first], c.done_ps[o.last]
-        at[begin] = at.get(begin, 0) + o.bits
-        at[end] = at.get(end, 0) - o.bits
-    curves = []
-    for level, steps in changes.items():
-        held, moments, bits = 0, [], []
-        for moment in sorted(steps):
-            held += steps[moment]
-            moments.append(moment)
-            bits.append(held)
-        capacity = getattr(e.machine, level).capacity_bits
-        curves.append(Occupancy(level, capacity, tuple(moments), tuple(bits)))
-    return curves
+    for placement, bits in zip(e.program.occupied, e.occupied_bits, strict=True):
+        at = changes.setdefault(placement.level, {})
+        at[placement.first] = at.get(placement.first, 0) + bits
+        at[placement.last + 1] = at.get(placement.last + 1, 0) - bits
+    reached = [0, *itertools.accumulate(e.clocked.done_ps, max)]
+    return [
+        _curve(level, getattr(e.machine, level).capacity_bits, sorted(at.items()), reached[: steps + 1])
+        for level, at in changes.items()
+    ]
+
+
+def _curve(level: str, capacity: int, changes: Sequence[tuple[int, int]], reached: Sequence[int]) -> Occupancy:
+    moments: list[int] = []
+    bits: list[int] = []
+    held = 0
+    for step, change in changes:
+        held += change
+        moments.append(reached[step])
+        bits.append(held)
+    return Occupancy(level, capacity, tuple(moments), tuple(bits))
 
 
 def _token_times(e: Evaluation) -> tuple[float | None, float | None, int]:

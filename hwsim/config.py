@@ -527,6 +527,12 @@ class DesignFile:
     values: tuple[DesignValue, ...]
     path: Path | None = field(default=None, compare=False)
 
+    def field_of(self, key: str) -> str:
+        """The name of the Design's own field that holds the value with this YAML key; other keys are their own name."""
+        kind: type = type(self.design)
+        known = {leaf.key: leaf.fields[0] for leaf in leaves(describe(kind))}
+        return known.get(key, key)
+
     def replaced(self, changes: Mapping[str, object]) -> tuple[Any, str, str]:
         """(design, technology, dram) with some values moved, each a field value as in `values`, by its key.
 

@@ -66,6 +66,8 @@ class Evaluation:
     dynamic_pj: tuple[tuple[float, ...], ...]
     """Per distinct task, picojoules of each Counts field."""
     static_w: Mapping[str, float]
+    occupied_bits: tuple[int, ...]
+    """One entry a placement of the program."""
 
     @property
     def makespan_ps(self) -> int:
@@ -149,7 +151,16 @@ def evaluate(
     prices = model.price(design, parts)
     dynamic = tuple(tuple(c * p for c, p in zip(row, prices, strict=True)) for row in counts)
     static = model.static_w(design, parts)._asdict()
-    return Evaluation(job, program, machine, names, columns, counts, times, clocked, dynamic, static)
+    bits = occupied_bits(model, design, program)
+    return Evaluation(job, program, machine, names, columns, counts, times, clocked, dynamic, static, bits)
+
+
+def occupied_bits(model: Model, design: Any, program: Program) -> tuple[int, ...]:
+    """Bits of every placement of `program` on `design`."""
+    holdings = model.holdings
+    return tuple(
+        p.bits if isinstance(p.bits, int) else holdings[type(p.bits)](design, p.bits) for p in program.occupied
+    )
 
 
 NEVER_CYCLES = 1 << 40

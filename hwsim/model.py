@@ -74,11 +74,15 @@ class Drain(NamedTuple):
 # --- the program ------------------------------------------------------------------------------------------------
 
 
-class Level(NamedTuple):
-    """A stretch of memory occupied: `bits` in `level` from the start of step `first` to the end of step `last`."""
+class Placement(NamedTuple):
+    """A stretch of memory occupied: `bits` in `level` from the start of step `first` to the end of step `last`.
+
+    `bits` is a number, or where it depends on the design a holding: a NamedTuple whose type is a key of the model's
+    `holdings`, so that one program serves every design that differs in widths and formats alone.
+    """
 
     level: str
-    bits: int
+    bits: Any
     first: int
     last: int
     what: str
@@ -112,10 +116,12 @@ class Program:
     turn: list[int] = field(default_factory=list)
     after: list[tuple[int, ...]] = field(default_factory=list)
     load_waits: list[bool] = field(default_factory=list)
-    occupied: list[Level] = field(default_factory=list)
+    occupied: list[Placement] = field(default_factory=list)
     free_ops: dict[str, str] = field(default_factory=dict)
     """Operators that cost nothing on this machine, each with the reason."""
     notes: list[str] = field(default_factory=list)
+    structural: frozenset[str] | None = None
+    """Design fields this program depends on, where it depends on fewer than the model's `structural`."""
     _index: dict[Any, int] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -171,6 +177,10 @@ class Model(Protocol):
     """NamedTuple of ints; every field Annotated with Work, Traffic, Runs, Action, Chunks or Drain."""
     kernels: ClassVar[Mapping[type, Callable[[Any, Any], Any]]]
     """Task type (NamedTuple of numbers) -> pure count(design, task) -> Counts."""
+    structural: ClassVar[frozenset[str]]
+    """Design fields that `lower` reads. A program is used again for designs that differ in other fields alone."""
+    holdings: ClassVar[Mapping[type, Callable[[Any, Any], int]]]
+    """Holding type (NamedTuple of numbers) -> pure bits(design, holding), for placements the design sizes."""
     accuracy: ClassVar[Mapping[str, str]]
     """Class of each reported figure: "RTL-validated", "literature-checked" or "unvalidated", by figure name, with
     "" for the rest."""
@@ -210,6 +220,11 @@ class Model(Protocol):
 def _plugins() -> Iterator[tuple[str, Any]]:
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda p: p.name):
         yield point.name, point
+
+
+def structural_of(model: Model, program: Program) -> frozenset[str]:
+    """The design fields that `program` depends on."""
+    return model.structural if program.structural is None else program.structural
 
 
 def model_names() -> list[str]:

@@ -17,7 +17,7 @@ from hwsim.accounting import result_of
 from hwsim.config import DesignFile, load_design
 from hwsim.errors import InputError, Problem, Where, bad_input, shown
 from hwsim.evaluation import Evaluation, Job, Known, evaluate, resolve_parts
-from hwsim.model import Program
+from hwsim.model import Program, structural_of
 from hwsim.result import Interval, Result
 from hwsim.workload import store
 from hwsim.workload.ir import Workload
@@ -133,7 +133,7 @@ def _mover(file: DesignFile, job: Job, program: Program) -> Callable[[Mapping[st
 
     The program is lowered again only when a moved input is structural for the model.
     """
-    structural = getattr(job.model, "structural", None)
+    structural = structural_of(job.model, program)
     known: Known = {}
 
     def moved(changes: Mapping[str, Any]) -> Evaluation | None:
@@ -154,7 +154,7 @@ def _mover(file: DesignFile, job: Job, program: Program) -> Callable[[Mapping[st
         parts = resolve_parts(technology, dram)._replace(**prices)
         there = dataclasses.replace(job, design=design, parts=parts, binding=binding)
         rebind = any(key.startswith("bind.") for key in changes)
-        same = not rebind and structural is not None and not structural & set(design_changes)
+        same = not rebind and not structural & {file.field_of(key) for key in design_changes}
         return evaluate(there, program, known=known) if same else evaluate(there)
 
     return moved

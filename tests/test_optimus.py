@@ -290,9 +290,13 @@ def test_off_chip_intermediates_are_written_once_and_read_by_each_reader() -> No
 def test_keys_and_values_grow_to_the_stated_store() -> None:
     """2 L (m + n) d b bits: the last step reads m - 1 + n rows, and makes one more that it holds meanwhile."""
     n, m = 7, 5
-    program = job(bind={"n": n, "m": m}).lower()
-    stores = [level for level in program.occupied if level.what == "keys and values"]
-    assert [s.bits for s in stores] == [2 * 6 * (t + n) * 512 * 16 for t in range(m)]
+    done = evaluate(job(bind={"n": n, "m": m}))
+    program = done.program
+    held = [
+        (p, bits) for p, bits in zip(program.occupied, done.occupied_bits, strict=True) if p.what == "keys and values"
+    ]
+    stores = [p for p, _ in held]
+    assert [bits for _, bits in held] == [2 * 6 * (t + n) * 512 * 16 for t in range(m)]
     assert all(a.last + 1 == b.first for a, b in itertools.pairwise(stores))
     assert stores[-1].last == len(program) - 1
 

@@ -9,17 +9,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from accelerators.optimus import hardware, tasks
 from accelerators.optimus.design import Design, LogitsRows, WeightFormat
 from accelerators.optimus.placement import Held, held, lifetimes
-from accelerators.optimus.tasks import DenseProduct, Fetch, Lookup, PackedProduct, SparseProduct, VectorOp
+from accelerators.optimus.tasks import (
+    DenseProduct,
+    Fetch,
+    InFlight,
+    Lookup,
+    Matrices,
+    PackedProduct,
+    SparseProduct,
+    Values,
+    VectorOp,
+)
 from hwsim.errors import InputError, Problem, Where
 from hwsim.lowering import Item, items, refuse
-from hwsim.model import Level, Parts, Program, Violation
+from hwsim.model import Parts, Placement, Program, Violation
 from hwsim.result import UNVALIDATED
 from hwsim.workload.ir import KINDS, Disposition, Graph, Op, Phase, Role, Workload
 from hwsim.workload.store import mask_path
@@ -347,38 +357,34 @@ def _until(calls: Sequence[CallSpan], steps: int) -> list[int]:
     return [call.first for call in calls[1:]] + [steps][: len(calls)]
 
 
-def _placed(plan: Plan, design: Design) -> list[Level]:
+def _placed(plan: Plan) -> list[Placement]:
     steps = len(plan.program)
     if not steps:
         return []
-    where = "activations" if design.intermediates_on_chip else "dram"
-    levels = [_weights_off_chip(plan, design, steps), _weights_on_chip(plan, design, steps)]
-    width = design.activation_width_bits
+    where = "activations" if plan.design.intermediates_on_chip else "dram"
+    placed = [*_weights_off_chip(plan, steps), *_weights_on_chip(plan, steps)]
     for call, end in zip(plan.calls, _until(plan.calls, steps), strict=True):
         if end > call.first:
             what = f"intermediates of {call.graph.name}"
-            levels.append(Level(where, call.holds.peak * width, call.first, end - 1, what))
+            placed.append(Placement(where, Values(call.holds.peak), call.first, end - 1, what))
     stateful = [call for call in plan.calls if call.holds.state and call.first < steps]
     for call, end in zip(stateful, _until(stateful, steps), strict=True):
-        levels.append(Level(where, call.holds.state * width, call.first, end - 1, "keys and values"))
-    return levels
+        placed.append(Placement(where, Values(call.holds.state), call.first, end - 1, "keys and values"))
+    return placed
 
 
-def _matrix_bits(matrix: Matrix, design: Design) -> int:
-    if matrix.measured_bits >= 0:
-        return matrix.measured_bits
-    return tasks.product_bits(design, matrix.outputs, matrix.columns, matrix.nnz)
+def _weights_off_chip(plan: Plan, steps: int) -> Iterator[Placement]:
+    copies = Counter(plan.weights.values())
+    for matrix, number in copies.items():
+        yield Placement("dram", Matrices(*dataclasses.astuple(matrix), number), 0, steps - 1, "weights")
+    if plan.tables:
+        yield Placement("dram", Values(sum(plan.tables.values())), 0, steps - 1, "embedding tables")
 
 
-def _weights_off_chip(plan: Plan, design: Design, steps: int) -> Level:
-    stored = sum(_matrix_bits(m, design) for m in plan.weights.values())
-    tables = sum(plan.tables.values()) * design.activation_width_bits
-    return Level("dram", stored + tables, 0, steps - 1, "weights and embedding tables")
-
-
-def _weights_on_chip(plan: Plan, design: Design, steps: int) -> Level:
-    largest = max((_matrix_bits(m, design) for m in plan.weights.values()), default=0)
-    return Level("weights", min(largest, design.weight_buffer_bits), 0, steps - 1, "weights in flight")
+def _weights_on_chip(plan: Plan, steps: int) -> Iterator[Placement]:
+    if plan.weights:
+        largest = max(plan.weights.values(), key=lambda m: (m.nnz, m.outputs, m.columns))
+        yield Placement("weights", InFlight(*dataclasses.astuple(largest)), 0, steps - 1, "weights in flight")
 
 
 # --- the model ----------------------------------------------------------------------------------------------------
@@ -400,6 +406,11 @@ class OptimusModel:
         Fetch: tasks.count_fetch,
     }
     structural = STRUCTURAL | MEASURED
+    holdings: Mapping[type, Callable[[Any, Any], int]] = {
+        Values: tasks.values_bits,
+        Matrices: tasks.matrices_bits,
+        InFlight: tasks.in_flight_bits,
+    }
     accuracy: Mapping[str, str] = {"": UNVALIDATED}
     machine = staticmethod(hardware.machine)
     price = staticmethod(hardware.price)
@@ -413,7 +424,8 @@ class OptimusModel:
         Raises InputError naming every operator the machine cannot run, or a mask that does not fit its weight.
         """
         plan = _planned(_Same(workload), _deciding(workload, design), tuple(sorted(binding.items())))
-        return dataclasses.replace(plan.program, occupied=_placed(plan, design), notes=_notes(plan))
+        structural = STRUCTURAL | MEASURED if workload.masks else STRUCTURAL
+        return dataclasses.replace(plan.program, occupied=_placed(plan), notes=_notes(plan), structural=structural)
 
     def check(self, design: Design, parts: Parts, program: Program) -> Sequence[Violation]:
         """Nothing beyond the capacities of buffers and DRAM, which the engine checks."""

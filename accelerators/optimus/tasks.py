@@ -177,6 +177,58 @@ def product_bits(design: Design, outputs: int, columns: int, nnz: int) -> int:
 
 
 @pure
+def matrix_bits(design: Design, outputs: int, columns: int, nnz: int, measured_bits: int) -> int:
+    """Bits of a stored weight matrix: as measured on its real mask, or by the format's formula."""
+    if measured_bits >= 0:
+        return measured_bits
+    return product_bits(design, outputs, columns, nnz)
+
+
+class Values(NamedTuple):
+    """Activations, keys, values or table entries that are held."""
+
+    elements: int
+
+
+class Matrices(NamedTuple):
+    """Equal weight matrices in off-chip memory; `measured_bits` is -1 without a real mask."""
+
+    outputs: int
+    columns: int
+    nnz: int
+    measured_bits: int
+    copies: int
+
+
+class InFlight(NamedTuple):
+    """What the weight buffer holds of the largest matrix."""
+
+    outputs: int
+    columns: int
+    nnz: int
+    measured_bits: int
+
+
+@pure
+def values_bits(design: Design, held: Values) -> int:
+    """Bits of values at the width of activations."""
+    return held.elements * design.activation_width_bits
+
+
+@pure
+def matrices_bits(design: Design, held: Matrices) -> int:
+    """Bits of equal stored matrices."""
+    return held.copies * matrix_bits(design, held.outputs, held.columns, held.nnz, held.measured_bits)
+
+
+@pure
+def in_flight_bits(design: Design, held: InFlight) -> int:
+    """Bits of weights on the chip: at most a matrix, at most the buffer."""
+    stored = matrix_bits(design, held.outputs, held.columns, held.nnz, held.measured_bits)
+    return min(stored, design.weight_buffer_bits)
+
+
+@pure
 def weight_product(
     design: Design, rows: int, outputs: int, columns: int, nnz: int, cycles: int, stored: int, spilled: int
 ) -> Counts:

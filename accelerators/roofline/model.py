@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 from accelerators.roofline.design import Design
 from hwsim.lowering import Item, items, refuse
 from hwsim.memory import SRAM, MemoryLevel, Unit, dram_level
-from hwsim.model import Action, Chunks, Level, Parts, Program, Runs, Traffic, Violation, Work
+from hwsim.model import Action, Chunks, Parts, Placement, Program, Runs, Traffic, Violation, Work
 from hwsim.pure import ceil_div, pure
 from hwsim.result import UNVALIDATED
 from hwsim.workload.ir import KINDS, Phase, Role, Workload
@@ -109,6 +109,7 @@ class RooflineModel:
     Counts = Counts
     kernels: ClassVar[Mapping[type, Any]] = {Kernel: count}
     structural = frozenset({"cache_bits", "operand_bits"})
+    holdings: ClassVar[Mapping[type, Any]] = {}
     accuracy: ClassVar[Mapping[str, str]] = {"": UNVALIDATED}
 
     def lower(self, workload: Workload, design: Design, binding: Mapping[str, float]) -> Program:
@@ -122,7 +123,7 @@ class RooflineModel:
         for item, walk in items(program, workload, schedule, sizes):
             task = _kernel(item, design, resident and not item.first_call)
             walk.produced(item, (program.add(task, item.layer, item.after, turn=item.turn),))
-        program.occupied.append(Level("dram", weights, 0, len(program) - 1, "weights"))
+        program.occupied.append(Placement("dram", weights, 0, len(program) - 1, "weights"))
         if any(0 < binding[k] < 1 for k, s in workload.symbols.items() if s.ratio):
             program.notes.append("weights run dense: this machine does not skip zeros")
         return program

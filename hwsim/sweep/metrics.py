@@ -15,7 +15,7 @@ SCALARS = (
 
 
 def metrics_of(result: Result) -> dict[str, float]:
-    """Every figure of a Result by name; figures that do not apply (a token time of a network without tokens) are left out.
+    """Every figure of a Result by name; those that do not apply (a token time without tokens) are left out.
 
     `traffic_bits.LEVEL.read`, `traffic_bits.LEVEL.write`, `memory_peak_bits.LEVEL`, `energy_breakdown_j.COMPONENT`.
     """

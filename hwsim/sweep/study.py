@@ -1,7 +1,7 @@
 """What a sweep asks: plain data that the file reader fills and everything else reads.
 
 An *assignment* maps the keys of the varied parameters to plain values: design values in the unit of their field
-(`clock` in kHz, as in `DesignValue`), enum members by lower-case name, `technology` and `dram` by name, `accelerator` and
+(`clock` in kHz, as in `DesignValue`), enum members by lower-case name, `technology`, `dram`, `accelerator` and
 `workload` by name, `bind.NAME` for symbols of the workload. A parameter whose condition does not hold is absent.
 """
 
@@ -95,8 +95,8 @@ class Row:
     """One evaluated point, as the store keeps it.
 
     point     sha256 of what was resolved: design values, technology and DRAM figures, workload, binding, fidelity, code
-    status    "ok"; "infeasible" (a capacity, a rule of the design, or a constraint: `why` says which); "failed" (our bug
-              or a fault: `why` is the log)
+    status    "ok"; "infeasible" (a capacity, a rule of the design, or a constraint: `why` says which); "failed" (our
+              bug or a fault: `why` is the log)
     metrics   as `hwsim.sweep.metrics.metrics_of` names them; empty where the point never ran
     """
 

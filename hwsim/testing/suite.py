@@ -16,7 +16,7 @@ from hwsim.demand import LOAD, MOVE, STORE, WORK, layout, task_times
 from hwsim.errors import InputError
 from hwsim.evaluation import Evaluation, Job, evaluate, resolve_parts, resources_of, steps_of
 from hwsim.memory import DRAM, MemoryLevel, peak_bits_per_s
-from hwsim.model import Program
+from hwsim.model import Program, structural_of
 from hwsim.result import Result
 from hwsim.simulate import resolve_binding, run
 from hwsim.testing.samples import random_designs, random_tasks, unsupported_workload
@@ -120,10 +120,8 @@ class ModelSuite:
     def test_only_structural_fields_change_the_program(self) -> None:
         """A program is reused in sweeps unless a structural field moved, so no other field may change it."""
         for _, job in self._jobs():
-            structural = getattr(job.model, "structural", None)
-            if structural is None:
-                continue
             base = job.lower()
+            structural = structural_of(job.model, base)
             for design in itertools.islice(random_designs(job.model, job.design, seed=3), 10):
                 kept = {name: getattr(job.design, name) for name in structural}
                 try:
@@ -144,6 +142,7 @@ class ModelSuite:
         for _, each in self._jobs():
             for task in each.lower().tasks:
                 tasks.setdefault(type(task), []).append(task)
+        base = job.lower()
         unused = [t.__name__ for t in job.model.kernels if t not in tasks]
         assert not unused, f"no workload of the suite lowers to {unused}: name one that does"
         designs = list(itertools.islice(random_designs(job.model, job.design, seed=11), 500))
@@ -152,6 +151,10 @@ class ModelSuite:
             count = job.model.kernels[task_type]
             compared += agreement(count, _countable(count, designs, found, share))
         parts = resolve_parts(file.technology, file.dram)
+        for placement in base.occupied:
+            if not isinstance(placement.bits, int):
+                bits = job.model.holdings[type(placement.bits)]
+                compared += agreement(bits, [(design, placement.bits) for design in designs])
         for function in (job.model.machine, job.model.price, job.model.static_w, job.model.area_mm2):
             compared += agreement(function, [(design, parts) for design in designs])
         with capsys.disabled():
@@ -246,7 +249,10 @@ class ModelSuite:
 
 
 def _shape(program: Program) -> tuple[Any, ...]:
-    return program.tasks, program.task, program.after, program.load_waits, program.layers
+    return (
+        program.tasks, program.task, program.after, program.load_waits, program.layers, program.turn, program.occupied,
+        program.free_ops, program.notes,
+    )  # fmt: skip
 
 
 def _countable(

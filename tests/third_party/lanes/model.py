@@ -72,6 +72,7 @@ class Lanes:
     Counts = Counts
     kernels: ClassVar = {Product: count}
     structural = frozenset()
+    holdings: ClassVar = {}
     accuracy: ClassVar = {"": "unvalidated"}
 
     def lower(self, workload: Workload, design: Design, binding: Mapping[str, float]) -> Program:
