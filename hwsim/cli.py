@@ -305,13 +305,9 @@ def explain_command(
 
 def _quantity(value: Any, unit: str) -> str:
     """A design value as it would be written in its file."""
-    from hwsim.units import format_quantity
+    from hwsim.units import readable
 
-    if isinstance(value, bool):
-        return str(value).lower()
-    if not unit:
-        return str(value)
-    return format_quantity(value, "x_" + unit.lower().replace("bit", "bits").replace("/", "_per_"))
+    return str(value).lower() if isinstance(value, bool) else readable(value, unit)
 
 
 # --- run and report ---------------------------------------------------------------------------------------------

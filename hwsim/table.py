@@ -48,7 +48,7 @@ class Bounds:
     whole: bool = False
 
     def __str__(self) -> str:
-        return f"{'an integer' if self.whole else 'a number'} from {self.low:g} to {self.high:g}"
+        return f"{'an integer' if self.whole else 'a number'} from {self.low:.12g} to {self.high:.12g}"
 
     def allow(self, value: Any) -> bool:
         """Whether `value` is a number of this kind, within the bounds."""
@@ -57,6 +57,10 @@ class Bounds:
     def is_kind(self, value: Any) -> bool:
         """Whether `value` is a number of this kind, whatever its size."""
         return type(value) is int or (type(value) is float and not self.whole)
+
+
+_NO_RANGE: Any = object()
+"""No range is given, which an empty `range:` is not."""
 
 
 class Reader:
@@ -70,12 +74,12 @@ class Reader:
         """The figure at `path`; None (and problems noted) when it is wrong. `shared` holds the source and evidence
         of plain numbers."""
         texts: Mapping[str, Any] = shared
-        value, span = raw, None
+        value, span = raw, _NO_RANGE
         if isinstance(raw, dict):
             if self.checker.keys(path, raw, "a figure", ("value",), (*_TEXTS, "range")) is None or "value" not in raw:
                 return None
             texts = {**shared, **raw}
-            value, span = raw["value"], raw.get("range")
+            value, span = raw["value"], raw.get("range", _NO_RANGE)
             path = (*path, "value")
         if not self.allowed(path, value, bounds):
             return None
@@ -103,7 +107,7 @@ class Reader:
         return str(source), str(evidence)
 
     def _range(self, path: Path_, span: Any, value: float, bounds: Bounds) -> tuple[float, float]:
-        if span is None:
+        if span is _NO_RANGE:
             return value, value
         ends = span if isinstance(span, list) else []
         wide = Bounds(bounds.low, bounds.high)

@@ -90,8 +90,6 @@ def test_check_tells_every_file(capsys: pytest.CaptureFixture[str], tmp_path: Pa
         (("run", "-a", "optimus", "-w", "transformer-base", "--bind", "n=1e999"), "must be a plain number"),
         (("run", "-a", "optimus", "-w", "transformer-base", "--bind", "n=2,n=3"), "bound twice"),
         (("run", "-a", "optimus", "-w", "transformer-base", "--bind", "n=2", "--bind", "n=3"), "bound twice"),
-        (("trace", "nowhere:nothing"), "nowhere"),
-        (("trace", "nothing"), "nothing"),
         (("explain", "nothing-like-it"), "nothing-like-it"),
         (("check", "nothing-like-it"), "nothing-like-it"),
         (("check", "/nothing/like/it.json"), "/nothing/like/it.json"),
@@ -105,6 +103,14 @@ def test_a_mistake_is_a_message_and_exit_code_2(
     assert code == 2
     assert text in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("target", ["nowhere:nothing", "nothing"])
+def test_a_target_that_cannot_be_traced_is_named(capsys: pytest.CaptureFixture[str], target: str) -> None:
+    pytest.importorskip("torch")
+    code, _, err = call(capsys, "trace", target)
+    assert code == 2
+    assert "nothing" in err and "Traceback" not in err
 
 
 def test_mistakes_are_json_too(capsys: pytest.CaptureFixture[str]) -> None:
