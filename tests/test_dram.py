@@ -141,7 +141,7 @@ WRONG = [
         "range: [4, 7]",
         "range: [6, 7]",
         f"mine.yaml:9:99: [range] {AT}.energy.read_pj_per_bit.range: got a list of 2; a range is [low, high] around "
-        "the value 5, each a number from 0 to 1e+09.",
+        "the value 5, each a number from 0 to 1000000000.",
     ),
     (
         "energy: {source: me,",

@@ -298,7 +298,7 @@ WRONG = [
     (
         "value: 0.03",
         "value: -1",
-        f"mine.yaml:5:23: [range] {ADD}[0].value: got -1; must be a number from 1e-18 to 1e+06.",
+        f"mine.yaml:5:23: [range] {ADD}[0].value: got -1; must be a number from 1e-18 to 1000000.",
     ),
     ("nm: 7", "nm: 45", f"mine.yaml:5:5: [duplicate] {ADD}: got a list of 2; every point has its own nm."),
     ("nm: 7, ", "", f"mine.yaml:6:7: [missing-key] {ADD}[1].nm: got nothing; a point needs the key nm."),
