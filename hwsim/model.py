@@ -78,7 +78,8 @@ class Placement(NamedTuple):
     """A stretch of memory occupied: `bits` in `level` from the start of step `first` to the end of step `last`.
 
     `bits` is a number, or where it depends on the design a holding: a NamedTuple whose type is a key of the model's
-    `holdings`, so that one program serves every design that differs in widths and formats alone.
+    `holdings`, so that one program serves every design that differs in widths and formats alone. `what` says what lies
+    there; what is placed off chip as "weights" is read whole at least once, which the conformance suite checks.
     """
 
     level: str

@@ -18,7 +18,7 @@ from hwsim.memory import SRAM, MemoryLevel, Unit, dram_level
 from hwsim.model import Action, Chunks, Parts, Placement, Program, Runs, Traffic, Violation, Work
 from hwsim.pure import ceil_div, pure
 from hwsim.result import UNVALIDATED
-from hwsim.workload.ir import KINDS, Phase, Role, Workload
+from hwsim.workload.ir import KINDS, Disposition, Phase, Role, Workload
 
 CACHE_BITS_PER_CYCLE = 1 << 20
 """Wide enough never to bind: a roofline has one memory ceiling, the DRAM's."""
@@ -118,12 +118,14 @@ class RooflineModel:
         refuse(workload, schedule, set(KINDS) - {"unsupported"}, self.name)
         sizes = {k: int(v) for k, v in binding.items() if not workload.symbols[k].ratio}
         program = Program()
-        weights = _weight_bits(workload, schedule, sizes, design)
-        resident = weights <= design.cache_bits
+        weights, tables = _weight_bits(workload, schedule, sizes, design)
+        resident = weights + tables <= design.cache_bits
         for item, walk in items(program, workload, schedule, sizes):
             task = _kernel(item, design, resident and not item.first_call)
             walk.produced(item, (program.add(task, item.layer, item.after, turn=item.turn),))
-        program.occupied.append(Placement("dram", weights, 0, len(program) - 1, "weights"))
+        last = len(program) - 1
+        program.occupied.append(Placement("dram", weights, 0, last, "weights"))
+        program.occupied.append(Placement("dram", tables, 0, last, "embedding tables"))
         if any(0 < binding[k] < 1 for k, s in workload.symbols.items() if s.ratio):
             program.notes.append("weights run dense: this machine does not skip zeros")
         return program
@@ -177,10 +179,19 @@ class RooflineModel:
         return ()
 
 
-def _weight_bits(workload: Workload, schedule: tuple[Phase, ...], sizes: Mapping[str, int], design: Design) -> int:
-    graphs = {call.graph for phase in schedule for call in phase.calls}
-    tensors = [t for g in graphs for t in workload.graphs[g].tensors.values() if t.role is Role.WEIGHT]
-    return sum(t.elements(sizes) for t in tensors) * design.operand_bits
+def _weight_bits(
+    workload: Workload, schedule: tuple[Phase, ...], sizes: Mapping[str, int], design: Design
+) -> tuple[int, int]:
+    """Bits of the weights that the schedule's products read whole, and of the tables that lookups read rows of."""
+    bits = [0, 0]
+    for name in {call.graph: None for phase in schedule for call in phase.calls}:
+        graph = workload.graphs[name]
+        tables = {n for op in graph.ops if op.kind == "embedding" for n in op.inputs}
+        read = {n for op in graph.ops if op.disposition is Disposition.MODELLED for n in op.inputs}
+        for tensor in graph.tensors.values():
+            if tensor.role is Role.WEIGHT and tensor.name in read:
+                bits[tensor.name in tables] += tensor.elements(sizes) * design.operand_bits
+    return bits[0], bits[1]
 
 
 def _kernel(item: Item, design: Design, weights_cached: bool) -> Kernel:

@@ -15,7 +15,7 @@ from hwsim.config import DesignFile, load_design
 from hwsim.demand import LOAD, MOVE, STORE, WORK, layout, task_times
 from hwsim.errors import InputError
 from hwsim.evaluation import Evaluation, Job, evaluate, resolve_parts, resources_of, steps_of
-from hwsim.memory import DRAM, MemoryLevel, peak_bits_per_s
+from hwsim.memory import DRAM, FLASH, MemoryLevel, peak_bits_per_s
 from hwsim.model import Program, structural_of
 from hwsim.result import Result
 from hwsim.simulate import resolve_binding, run
@@ -207,6 +207,16 @@ class ModelSuite:
             for bound_s, what in _lower_bounds(e):
                 assert e.latency_s >= bound_s * (1 - CLOSE), f"{what}: {e.latency_s} s < {bound_s} s"
 
+    def test_off_chip_traffic_is_at_least_compulsory(self) -> None:
+        """Every weight that is placed off chip crosses the port once at least."""
+        for job in self._some_points():
+            e = evaluate(job)
+            for name in e.names.levels:
+                if getattr(e.machine, name).kind in (DRAM, FLASH):
+                    placed = zip(e.program.occupied, e.occupied_bits, strict=True)
+                    weights = sum(bits for p, bits in placed if (p.level, p.what) == (name, "weights"))
+                    assert _moved(e, name, write=0) >= weights, f"{name}: weights of {weights} bits were not all read"
+
     def test_events_match_the_closed_form(self) -> None:
         """The event replay equals the recurrence to the picosecond without contention, and is never faster with it."""
         for _, job in self._jobs():
@@ -284,6 +294,16 @@ def _lower_bounds(e: Evaluation) -> Iterator[tuple[float, str]]:
                 bits / peak_bits_per_s(getattr(e.machine, name), e.columns.write[f]),
                 f"{e.names.fields[f]} / bandwidth",
             )
+
+
+def _moved(e: Evaluation, level: str, write: int) -> int:
+    """Bits read from or written to a level over the whole run."""
+    fields = [
+        f
+        for f, kind in enumerate(e.columns.kind)
+        if kind in (LOAD, MOVE, STORE) and e.columns.write[f] == write and e.names.components[f] == level
+    ]
+    return sum(e.counts[t][f] for t in e.program.task for f in fields)
 
 
 def _better_levels(e: Evaluation) -> Iterator[tuple[str, MemoryLevel]]:
