@@ -18,6 +18,7 @@ from hwsim.memory import DRAM, peak_bits_per_s
 from hwsim.model import Violation
 from hwsim.result import Interval, LayerResult, Occupancy, Result, Roof, Slice, Track
 from hwsim.timing import recurrence
+from hwsim.units import bare_name
 from hwsim.version import __version__
 from hwsim.workload import store
 
@@ -30,7 +31,7 @@ def result_of(
     occupancy = _occupancy(e)
     peaks = {o.level: max(o.bits, default=0) for o in occupancy}
     capacities = {n: getattr(e.machine, n).capacity_bits for n in e.names.levels}
-    violations = tuple(_over_capacity(peaks, capacities)) + tuple(
+    violations = tuple(_over_capacity(e, peaks, capacities)) + tuple(
         e.job.model.check(e.job.design, e.job.parts, e.program)
     )
     layers = _layers(e, clock_khz)
@@ -85,12 +86,26 @@ def _clock_khz(e: Evaluation) -> int:
     return int(getattr(e.machine, e.names.units[0]).clock_khz)
 
 
-def _over_capacity(peaks: Mapping[str, int], capacities: Mapping[str, int]) -> list[Violation]:
+def _over_capacity(e: Evaluation, peaks: Mapping[str, int], capacities: Mapping[str, int]) -> list[Violation]:
     return [
-        Violation(f"{level} holds too little", bits, capacities[level], "bits", f"{level} capacity")
+        Violation(f"{level} holds too little", bits, capacities[level], "bits", _levers(e, level))
         for level, bits in peaks.items()
         if bits > capacities[level]
     ]
+
+
+def _levers(e: Evaluation, level: str) -> str:
+    """The design values that size a level: those whose doubling gives it more capacity."""
+    design, model, parts = e.job.design, e.job.model, e.job.parts
+    capacity = getattr(e.machine, level).capacity_bits
+    found = []
+    for field in dataclasses.fields(design):
+        value = getattr(design, field.name)
+        if type(value) is int:
+            doubled = model.machine(dataclasses.replace(design, **{field.name: 2 * value}), parts)
+            if getattr(doubled, level).capacity_bits > capacity:
+                found.append(bare_name(field.name))
+    return ", ".join(found) or f"the capacity of {level}"
 
 
 def _field(e: Evaluation, name: str) -> int:

@@ -308,6 +308,7 @@ def test_too_long_a_sentence_says_how_far_over_it_is() -> None:
     held_bits = 2 * 6 * (200 + 199) * 512 * 16
     assert violation.bound == 1 << 24
     assert violation.demand > held_bits > violation.bound
+    assert violation.lever == "activation_buffer"
 
 
 def test_the_published_lengths_fit() -> None:
