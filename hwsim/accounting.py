@@ -21,6 +21,7 @@ from hwsim.timing import recurrence
 from hwsim.units import bare_name
 from hwsim.version import __version__
 from hwsim.workload import store
+from hwsim.workload.ir import Workload
 
 
 def result_of(
@@ -358,6 +359,13 @@ def _code_hash(model_type: type) -> str:
     return _digest(*(p.read_bytes() for folder in folders for p in sorted(folder.rglob("*.py"))))
 
 
+def _masks_provenance(workload: Workload) -> dict[str, str]:
+    """The hash of the file of masks, where the workload brings one: the masks are part of what was run."""
+    if not workload.masks:
+        return {}
+    return {"masks_sha256": _digest(store.mask_path(workload).read_bytes())}
+
+
 def _provenance(file: DesignFile, e: Evaluation) -> dict[str, str]:
     workload = e.job.workload
     return {
@@ -370,5 +378,6 @@ def _provenance(file: DesignFile, e: Evaluation) -> dict[str, str]:
         "dram": file.dram,
         "prices_sha256": _digest(repr(e.job.parts)),
         "code_sha256": _code_hash(type(e.job.model)),
+        **_masks_provenance(workload),
         **{f"workload.{k}": v for k, v in workload.provenance.items()},
     }

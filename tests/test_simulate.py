@@ -117,10 +117,19 @@ def test_all_bad_bindings_are_told_at_once() -> None:
     assert len(error.value.problems) == 3
 
 
+def test_a_run_on_masks_names_them_by_hash() -> None:
+    plain = run("i7-6900k", "transformer-base", bind=SMALL, interval=False)
+    masked = run("i7-6900k", "minilm-l6", interval=False)
+    assert "masks_sha256" not in plain.provenance
+    assert len(masked.provenance["masks_sha256"]) == 64
+
+
 def test_events_are_never_faster_than_the_closed_form() -> None:
+    """How far the replay, with contention and each refresh where it falls, is from the closed form; printed."""
     for design in ("optimus", "optimus-baseline", "i7-6900k"):
         closed = run(design, "transformer-base", bind=SMALL, interval=False)
         events = run(design, "transformer-base", bind=SMALL, interval=False, fidelity="events")
+        print(f"{design}: events {events.latency_s.value / closed.latency_s.value - 1:+.2%} of the closed form")
         # Refresh is part of both; where it falls is only known to the replay, so allow one refresh of difference.
         assert events.latency_s.value >= closed.latency_s.value * 0.99
         assert events.latency_s.value <= closed.latency_s.value * 1.10
