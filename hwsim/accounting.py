@@ -361,9 +361,8 @@ def _code_hash(model_type: type) -> str:
 
 def _masks_provenance(workload: Workload) -> dict[str, str]:
     """The hash of the file of masks, where the workload brings one: the masks are part of what was run."""
-    if not workload.masks:
-        return {}
-    return {"masks_sha256": _digest(store.mask_path(workload).read_bytes())}
+    path = store.mask_path(workload)
+    return {"masks_sha256": hashlib.sha256(path.read_bytes()).hexdigest()} if path else {}
 
 
 def _provenance(file: DesignFile, e: Evaluation) -> dict[str, str]:
