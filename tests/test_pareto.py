@@ -20,6 +20,11 @@ MIN, MAX = Direction.MINIMIZE, Direction.MAXIMIZE
 FEW = (-math.inf, -1.0, 0.0, 1.0, 2.0, 3.0, math.inf, math.nan)
 
 
+def tables(cells: st.SearchStrategy[float], rows: int) -> st.SearchStrategy[list[list[float]]]:
+    """Up to `rows` points of one to five objectives."""
+    return st.integers(1, 5).flatmap(lambda k: st.lists(st.lists(cells, min_size=k, max_size=k), max_size=rows))
+
+
 def dominates(a: list[float], b: list[float]) -> bool:
     """The definition, for objectives to minimise."""
     return all(x <= y for x, y in zip(a, b, strict=True)) and any(x < y for x, y in zip(a, b, strict=True))
@@ -126,7 +131,7 @@ def test_a_million_points_take_seconds() -> None:
 
 
 @settings(max_examples=300 if DEEP else 80, deadline=None)
-@given(st.integers(1, 5).flatmap(lambda k: st.lists(st.lists(st.integers(0, 6), min_size=k, max_size=k), max_size=7)))
+@given(tables(st.integers(0, 6), 7))
 def test_the_volume_is_that_of_the_dominated_cells(points: list[list[int]]) -> None:
     k = len(points[0]) if points else 2
     array, corner = np.array(points, dtype=float).reshape(-1, k), np.full(k, 5.0)

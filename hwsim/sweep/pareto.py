@@ -37,7 +37,8 @@ def minimised(values: npt.ArrayLike, directions: Sequence[Direction] | None = No
         return array
     if len(directions) != array.shape[1]:
         raise ValueError(f"{len(directions)} directions for {array.shape[1]} objectives")
-    return array * np.array([-1.0 if d is Direction.MAXIMIZE else 1.0 for d in directions])
+    signs: Floats = np.array([-1.0 if d is Direction.MAXIMIZE else 1.0 for d in directions])
+    return array * signs
 
 
 # --- the front --------------------------------------------------------------------------------------------------
@@ -51,7 +52,7 @@ def pareto_front(values: npt.ArrayLike, directions: Sequence[Direction] | None =
     front so far, which is O(n x front) at worst.
     """
     array = minimised(values, directions)
-    mask = np.zeros(len(array), dtype=bool)
+    mask: Bools = np.zeros(len(array), dtype=bool)
     valid = np.flatnonzero(~np.isnan(array).any(axis=1))
     if len(valid) == 0 or array.shape[1] == 0:
         return mask
@@ -76,14 +77,15 @@ def _hopeful(array: Floats) -> Ints:
 
 def _dominated(array: Floats, by: Floats) -> Bools:
     """Which points of `array` some point of `by` dominates."""
-    lost = np.zeros(len(array), dtype=bool)
+    lost: Bools = np.zeros(len(array), dtype=bool)
     for point in by:
-        lost |= (array >= point).all(axis=1) & (array > point).any(axis=1)
+        lost |= np.all(array >= point, axis=1) & np.any(array > point, axis=1)
     return lost
 
 
 def _front_1(distinct: Floats) -> Bools:
-    return np.arange(len(distinct)) == 0
+    first: Bools = np.arange(len(distinct)) == 0
+    return first
 
 
 def _front_2(distinct: Floats) -> Bools:
@@ -263,7 +265,7 @@ def worst_of(values: npt.ArrayLike, directions: Sequence[Direction] | None = Non
     """
     array: Floats = np.array(values, dtype=np.float64, ndmin=2)
     turned = minimised(array, directions)
-    finite = np.isfinite(turned).all(axis=1)
+    finite: Bools = np.all(np.isfinite(turned), axis=1)
     if not finite.any():
         raise ValueError("no point has finite objectives")
     at = np.argmax(np.where(finite[:, None], turned, -np.inf), axis=0)
@@ -303,7 +305,7 @@ def hypervolume_over_time(
 def _improving(array: Floats, corner: Floats) -> Iterator[int]:
     """Places of the points that no earlier one is as good as, among those better than `corner`."""
     front: Floats = np.empty((0, array.shape[1]))
-    inside = (array < corner).all(axis=1)
+    inside: Bools = np.all(array < corner, axis=1)
     for start in range(0, len(array), _BLOCK):
         block = np.arange(start, min(start + _BLOCK, len(array)))
         block = block[inside[block]]
@@ -314,9 +316,9 @@ def _improving(array: Floats, corner: Floats) -> Iterator[int]:
 
 
 def _weakly_dominated(array: Floats, by: Floats) -> Bools:
-    lost = np.zeros(len(array), dtype=bool)
+    lost: Bools = np.zeros(len(array), dtype=bool)
     for point in by:
-        lost |= (array >= point).all(axis=1)
+        lost |= np.all(array >= point, axis=1)
     return lost
 
 
