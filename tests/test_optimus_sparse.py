@@ -118,6 +118,15 @@ def test_every_stored_field_fits_its_bits() -> None:
         assert packed.lengths.max() <= depth
 
 
+def test_sets_beyond_the_rows_cost_nothing() -> None:
+    """A million multipliers for forty rows are packed and stepped like the forty that work."""
+    mask = bernoulli(np.random.default_rng(8), 40, 30, 0.4)
+    vast, few = sparse.pack(mask, 1 << 20, 1 << 20), sparse.pack(mask, 40, 40)
+    assert vast.lengths.shape == (40, 30)
+    assert np.array_equal(sparse.unpack(vast), mask)
+    assert sparse.windowed_cycles(vast, 8, 2) == sparse.windowed_cycles_plain(few, 8, 2)
+
+
 @pytest.mark.parametrize("sets", [0, 3, -1])
 def test_sets_must_divide_macs(sets: int) -> None:
     with pytest.raises(InputError, match="sets must divide macs \\(64\\)"):

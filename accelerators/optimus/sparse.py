@@ -30,7 +30,7 @@ class Packed:
     """A packed matrix: the stored fields, and nothing that does not follow from them.
 
     order       (H,) the original row at each new position; position i is row i // M of set i % M
-    lengths     (M, W) non-zeros of a set in a column
+    lengths     (min(M, H), W) non-zeros of a set in a column; sets beyond the rows hold none
     row_in_set  (nnz,) per non-zero, set after set, column by column, in rising position
     values      (nnz,) in the same order
     """
@@ -96,10 +96,10 @@ def pack(
     order = np.arange(rows, dtype=np.int64)
     if weight_format in (WeightFormat.RCSC, WeightFormat.SA_RCSC):
         order = snake_order(present.sum(axis=1), macs, sets)
-    depth = -(-rows // sets)
-    padded = np.zeros((depth * sets, columns), bool)
+    depth, used = -(-rows // sets), min(sets, rows)
+    padded = np.zeros((depth * used, columns), bool)
     padded[:rows] = present[order]
-    by_set = padded.reshape(depth, sets, columns).transpose(1, 2, 0)
+    by_set = padded.reshape(depth, used, columns).transpose(1, 2, 0)
     set_of, column, row_in_set = np.nonzero(by_set)
     values = matrix[order[row_in_set * sets + set_of], column].astype(np.int16)
     lengths = by_set.sum(axis=2, dtype=np.int64)
@@ -163,7 +163,8 @@ def windowed_cycles(packed: Packed, window: int, rate: int) -> int:
 
     _check_window(window, rate)
     start, column, _ = queues(packed)
-    return int(sparse_kernels.windowed_cycles(start, column, np.empty(packed.macs, np.int64), window, rate))
+    used = np.unique(start)  # an empty queue starts where the next one does
+    return int(sparse_kernels.windowed_cycles(used, column, np.empty(used.size - 1, np.int64), window, rate))
 
 
 def windowed_cycles_plain(packed: Packed, window: int, rate: int) -> int:
