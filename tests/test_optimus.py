@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import itertools
 import time
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -471,7 +473,7 @@ def test_a_matrix_without_a_mask_keeps_its_density(tmp_path: Path) -> None:
         (np.packbits(MASK), "the mask must be 300 x 100 bools"),
         (MASK.astype(np.int8), "the mask must be 300 x 100 bools"),
         (np.zeros((3000, 1000), bool), "a mask of 30000 elements is smaller"),
-        (np.array([{}], dtype=object), "cannot be read without running code"),
+        (np.array([{}], dtype=object), "the mask must be 300 x 100 bools"),
     ],
     ids=["transposed", "flat", "numbers", "huge", "pickled"],
 )
@@ -490,6 +492,56 @@ def test_what_is_no_mask_file_is_refused(tmp_path: Path) -> None:
             program_of(workload)
     with pytest.raises(InputError, match="not there"):
         program_of(dataclasses.replace(one_product(2, *SHAPE), masks=str(tmp_path / "none.npz")))
+
+
+def _npy(shape: str, data: bytes = b"") -> bytes:
+    """A .npy member whose header claims `shape`."""
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
+
+
+def _flip(data: bytes, *at: tuple[int, int]) -> bytes:
+    changed = bytearray(data)
+    for place, value in at:
+        changed[place] = value
+    return bytes(changed)
+
+
+def _archive(member: bytes, name: str = "w.npy") -> bytes:
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, member)
+    return whole.getvalue()
+
+
+GOOD = _archive(_npy("(300, 13)", np.random.default_rng(4).bytes(3900)))
+DIRECTORY = GOOD.index(b"PK\x01\x02")
+METHOD, FLAGS = (8, DIRECTORY + 10), (6, DIRECTORY + 8)
+
+
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [
+        (_archive(_npy("(1 << 40, 1024)")), "damaged"),
+        (_archive(_npy("(1099511627776, 1024)")), "must be 300 x 100 bools"),
+        (_archive(_npy("(300, 13)")), "damaged"),
+        (_archive(_npy("(-1, 13)")), "must be 300 x 100 bools"),
+        (_archive(b"\x93NUMPY\x09\x00" + bytes(90)), "damaged"),
+        (_archive(b"hello"), "damaged"),
+        (_archive(_npy("(300, 13)"), "w"), "not an .npz file of masks"),
+        (_flip(GOOD, *((at, 0xFF) for at in range(200, 260))), "damaged"),
+        (_flip(GOOD, *((at, 99) for at in METHOD)), "damaged"),
+        (_flip(GOOD, *((at, 1) for at in FLAGS)), "damaged"),
+        (_npy("(1099511627776, 1024)"), "not an .npz file"),
+    ],
+    ids=["expression", "claims terabytes", "no data", "negative", "version", "text", "no suffix", "bad deflate",
+         "unknown method", "encrypted", "lone array"],
+)  # fmt: skip
+def test_hostile_mask_files_are_refused(tmp_path: Path, content: bytes, rule: str) -> None:
+    path = tmp_path / "masks.npz"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rule):
+        program_of(dataclasses.replace(one_product(2, *SHAPE), masks=str(path)))
 
 
 def test_a_mask_file_is_read_again_when_it_changes(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
+import zlib
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from accelerators.optimus import sparse
@@ -16,6 +19,10 @@ from hwsim.errors import InputError, Where, bad_input
 
 MAX_ELEMENTS = 1 << 30
 _HEADER_BYTES = 4096
+_SUFFIX = ".npy"
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+"""What zipfile and numpy raise at files that are damaged, encrypted or packed in ways unknown to them."""
 _REMEDY = "Trace the network again, or take the masks that belong to this trace."
 
 Mask = NDArray[np.bool_]
@@ -29,16 +36,16 @@ class MaskFile:
     """The .npz file of a traced workload: per weight, its mask as bools or packed along its rows, eight to a byte
     (`numpy.packbits(mask, axis=1)`).
 
-    Nothing is unpickled, and no member is read that is larger than its tensor explains.
+    Nothing is unpickled; a member's size, shape and kind are held against its tensor before its data is read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._archive = np.load(path, allow_pickle=False)
-            self.names = frozenset(getattr(self._archive, "files", ()))
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as bad:
+            self._archive = zipfile.ZipFile(path)
+        except _UNREADABLE as bad:
             raise bad_input("mask", str(bad), "this is not an .npz file", _REMEDY, Where(file=str(path))) from None
+        self.names = frozenset(n.removesuffix(_SUFFIX) for n in self._archive.namelist() if n.endswith(_SUFFIX))
         if not self.names:
             raise bad_input("mask", path.name, "this is not an .npz file of masks", _REMEDY, Where(file=str(path)))
 
@@ -47,22 +54,27 @@ class MaskFile:
         elements = shape[0] * shape[1]
         if elements > MAX_ELEMENTS:
             raise _refused(self.path, tensor, shape, f"a mask has at most {MAX_ELEMENTS} elements")
-        stored: NDArray[Any] = self._member(tensor, elements)
-        if stored.dtype == np.bool_ and stored.shape == shape:
-            return stored
-        if stored.dtype == np.uint8 and stored.shape == (shape[0], -(-shape[1] // 8)):
-            return np.unpackbits(stored, axis=1, count=shape[1]).astype(bool)
-        rule = f"the mask must be {shape[0]} x {shape[1]} bools, or its rows packed eight to a byte"
-        raise _refused(self.path, tensor, f"{stored.dtype} {stored.shape}", rule)
-
-    def _member(self, tensor: str, elements: int) -> NDArray[Any]:
-        size = self._archive.zip.getinfo(f"{tensor}.npy").file_size
+        size = self._archive.getinfo(tensor + _SUFFIX).file_size
         if size > elements + _HEADER_BYTES:
             raise _refused(self.path, tensor, f"{size} bytes", f"a mask of {elements} elements is smaller")
         try:
-            return np.asarray(self._archive[tensor])
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as bad:
-            raise _refused(self.path, tensor, str(bad), "the mask cannot be read without running code") from None
+            stored = self._member(tensor, shape)
+        except _UNREADABLE as bad:
+            raise _refused(
+                self.path, tensor, str(bad), "the mask is damaged, or stored in a way unknown here"
+            ) from None
+        if stored.dtype == np.bool_:
+            return stored
+        return np.unpackbits(stored, axis=1, count=shape[1]).astype(bool)
+
+    def _member(self, tensor: str, shape: tuple[int, int]) -> NDArray[Any]:
+        with self._archive.open(tensor + _SUFFIX) as file:
+            found, _, kind = _HEADERS[npy.read_magic(file)](file)
+            if (kind.str, found) not in (("|b1", shape), ("|u1", (shape[0], -(-shape[1] // 8)))):
+                rule = f"the mask must be {shape[0]} x {shape[1]} bools, or its rows packed eight to a byte"
+                raise _refused(self.path, tensor, f"{kind} {found}", rule)
+            file.seek(0)
+            return np.asarray(npy.read_array(file, allow_pickle=False))
 
 
 @lru_cache(maxsize=8)
