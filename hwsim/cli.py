@@ -361,3 +361,35 @@ def _write_report(result: Any, folder: Path) -> list[Path]:
     except OSError as error:
         raise bad_input("write", str(folder), f"the report can't be written: {error.strerror}",
                         "Name a folder that can be written.", key="--report") from None  # fmt: skip
+
+
+# --- compare ----------------------------------------------------------------------------------------------------
+
+
+@cli.command("compare")
+@click.option("-a", "first", required=True, metavar="DESIGN", help="The design to start from.")
+@click.option("-b", "second", metavar="DESIGN", help="The design to hold against it; the same when left out.")
+@click.option("-w", "--workload", required=True, metavar="WORKLOAD", help="A shipped workload or a JSON file.")
+@click.option("--set-a", "first_overrides", multiple=True, metavar="KEY=VALUE", help="Override a value of the first.")
+@click.option("--set-b", "second_overrides", multiple=True, metavar="KEY=VALUE", help="Override a value of the second.")
+@click.option("--bind", "bindings", multiple=True, type=_Bindings(), help="Bind sizes of the workload.")
+@click.option("--fidelity", default="closed", show_default=True, type=click.Choice(["closed", "events"]),
+              help="Closed form, or replay event by event with contention.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def compare_command(
+    first: str, second: str | None, workload: str, first_overrides: tuple[str, ...], second_overrides: tuple[str, ...],
+    bindings: tuple[dict[str, float], ...], fidelity: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Say why one design is better than another: by layer, by component, by what limits it."""
+    from hwsim.sweep.compare import compare, print_comparison
+
+    asked = ((first, first_overrides), (second or first, second_overrides))
+    a, b = (_simulated(design, workload, changed, bindings, fidelity, False) for design, changed in asked)
+    names = [" ".join((r.accelerator, *changed)) for r, (_, changed) in zip((a, b), asked, strict=True)]
+    comparison = compare(a, b, (names[0], names[1]))
+    if as_json:
+        _print_json(comparison.as_json())
+        return
+    from hwsim.report.terminal import stdout_console
+
+    print_comparison(comparison, stdout_console())

@@ -50,8 +50,8 @@ def _headline(r: Result, console: Console) -> None:
     _line(console, "utilisation", percent(r.utilisation))
 
 
-def _table(console: Console, title: str, heads: Sequence[str], rows: Sequence[Row]) -> None:
-    """A table whose first and last columns are text; the first folds rather than hides."""
+def print_table(console: Console, title: str, heads: Sequence[str], rows: Sequence[Row]) -> None:
+    """A table of text under heads; the first column folds rather than hides, figures are flush right."""
     table = Table(box=box.SIMPLE_HEAD, title=Text(title), title_justify="left", title_style="bold", pad_edge=False)
     for i, head in enumerate(heads):
         textual = i == 0 or head == "limited by"
@@ -112,17 +112,22 @@ def summary(result: Result, console: Console) -> None:
     _headline(result, console)
     console.print()
     layer_heads = ("exposed", "share", "energy", "limited by")
-    _table(console, "By phase", ("phase", *layer_heads), _phases(result))
-    _table(console, f"The {TOP_GROUPS} longest groups of layers", ("layer", *layer_heads), _groups(result))
-    _table(console, "Energy", ("component", "energy", "share"), _energy(result))
-    _table(console, "Memory", ("level", "capacity", "peak", "of it", "read", "written"), _memories(result))
+    print_table(console, "By phase", ("phase", *layer_heads), _phases(result))
+    print_table(console, f"The {TOP_GROUPS} longest groups of layers", ("layer", *layer_heads), _groups(result))
+    print_table(console, "Energy", ("component", "energy", "share"), _energy(result))
+    print_table(console, "Memory", ("level", "capacity", "peak", "of it", "read", "written"), _memories(result))
     console.print(Text(finding(result)))
     for note in result.notes:
         console.print(Text(f"note: {plain(note, 600)}", style="dim"))
 
 
-def print_summary(result: Result) -> None:
-    """Print the run to standard output, at most 120 columns wide; colour only on a terminal."""
+def stdout_console() -> Console:
+    """Standard output, at most 120 columns wide; colour only on a terminal."""
     console = Console(highlight=False)
     console.width = min(console.width, 120)
-    summary(result, console)
+    return console
+
+
+def print_summary(result: Result) -> None:
+    """Print the run to standard output."""
+    summary(result, stdout_console())
