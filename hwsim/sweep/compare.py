@@ -103,23 +103,23 @@ def compare(a: Result, b: Result, names: tuple[str, str] | None = None) -> Compa
 
     Numbered siblings (encoder.0, encoder.1, ...) are one layer; a layer that only one has counts as 0 in the other.
     """
+    called = names or (a.accelerator, b.accelerator)
     layers = _sums(a.layers, _layer), _sums(b.layers, _layer)
     phases = _sums(a.layers, _phase), _sums(b.layers, _phase)
-    called = names or (a.accelerator, b.accelerator)
     return Comparison(
         a=called[0],
         b=called[1],
         figures=_figures(a, b),
         time_s={
             "layer": _causes(_time(layers[0]), _time(layers[1]), _limits(*layers)),
-            "phase": _causes(*map(_time, phases)),
-            "operator": _causes(*(views.time_by(r.layers, lambda x: x.op) for r in (a, b))),
-            "limit": _causes(*(views.time_by(r.layers, lambda x: x.bound) for r in (a, b))),
+            "phase": _causes(_time(phases[0]), _time(phases[1])),
+            "operator": _causes(views.time_by(a.layers, _op), views.time_by(b.layers, _op)),
+            "limit": _causes(views.time_by(a.layers, _limit), views.time_by(b.layers, _limit)),
         },
         energy_j={
             "component": _causes(a.energy_breakdown_j, b.energy_breakdown_j),
-            "layer": _causes(*map(_energy, layers)),
-            "phase": _causes(*map(_energy, phases)),
+            "layer": _causes(_energy(layers[0]), _energy(layers[1])),
+            "phase": _causes(_energy(phases[0]), _energy(phases[1])),
         },
         area_mm2={"component": _causes(a.area_breakdown_mm2, b.area_breakdown_mm2)},
         changes=_changes(a, b),
@@ -133,6 +133,14 @@ def _layer(x: LayerResult) -> str:
 
 def _phase(x: LayerResult) -> str:
     return x.phase
+
+
+def _op(x: LayerResult) -> str:
+    return x.op
+
+
+def _limit(x: LayerResult) -> str:
+    return x.bound
 
 
 def _sums(layers: Sequence[LayerResult], key: Callable[[LayerResult], str]) -> dict[str, views.Group]:
@@ -268,8 +276,10 @@ def _cause_rows(causes: Causes, unit: str) -> list[tuple[str, ...]]:
     def show(value: float) -> str:
         return f"{digits(value)} {unit}" if unit == "mm²" else quantity(value, unit)
 
+    def row(x: Cause) -> tuple[str, ...]:
+        return plain(x.name, 60), show(x.a), show(x.b), _signed(x.difference, unit), plain(x.detail, 40)
+
     moved = [x for x in causes if x.difference]
-    rows: list[tuple[str, ...]] = [(plain(x.name, 60), show(x.a), show(x.b), _signed(x.difference, unit), plain(x.detail, 40))
-            for x in moved[:TOP]]  # fmt: skip
+    rows = [row(x) for x in moved[:TOP]]
     rest = sum(x.difference for x in moved[TOP:])
     return rows + ([(f"{len(moved) - TOP} more", "", "", _signed(rest, unit), "")] if moved[TOP:] else [])
