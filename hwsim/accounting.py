@@ -352,8 +352,8 @@ def _digest(*texts: str | bytes) -> str:
 
 
 @lru_cache(maxsize=16)
-def _code_hash(model_type: type) -> str:
-    """Hash of the engine's and the model's own source files."""
+def code_hash(model_type: type) -> str:
+    """sha256 of the source files of the engine and of a model: two runs with the same one compute alike."""
     model_file = sys.modules[model_type.__module__].__file__ or ""
     folders = (Path(__file__).parent, Path(model_file).parent)
     return _digest(*(p.read_bytes() for folder in folders for p in sorted(folder.rglob("*.py"))))
@@ -376,7 +376,7 @@ def _provenance(file: DesignFile, e: Evaluation) -> dict[str, str]:
         "technology": file.technology,
         "dram": file.dram,
         "prices_sha256": _digest(repr(e.job.parts)),
-        "code_sha256": _code_hash(type(e.job.model)),
+        "code_sha256": code_hash(type(e.job.model)),
         **_masks_provenance(workload),
         **{f"workload.{k}": v for k, v in workload.provenance.items()},
     }
