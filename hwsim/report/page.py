@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from hwsim.model import Violation
@@ -177,16 +177,17 @@ def _fitting(rows: Sequence[Sequence[str]], budget_bytes: int) -> int:
     return sum(1 for total in spent if total <= budget_bytes)
 
 
-def _table(
+def table_of(
     heads: Sequence[str], rows: Iterable[tuple[str, ...]], texts: Iterable[int], budget_bytes: int = TEXT_BYTES
 ) -> Table:
+    """A table of the rows that fit the budget, with a note on how many did not."""
     every = list(rows)
     shown = _fitting(every, budget_bytes)
     note = f"The first {shown:,} of {len(every):,} rows; the other files hold all." if shown < len(every) else ""
     return Table(tuple(heads), every[:shown], frozenset(texts), note)
 
 
-def _list(lines: Iterable[str]) -> list[str]:
+def list_of(lines: Iterable[str]) -> list[str]:
     """Lines that fit the budget, and how many did not."""
     every = list(lines)
     shown = _fitting([(line,) for line in every], TEXT_BYTES)
@@ -195,7 +196,7 @@ def _list(lines: Iterable[str]) -> list[str]:
 
 def _pairs(key: str, value: str, pairs: Mapping[str, str], budget_bytes: int = TEXT_BYTES) -> Table:
     rows = ((plain(k), plain(v, 300)) for k, v in pairs.items())
-    return _table((key, value), rows, (0, 1), budget_bytes)
+    return table_of((key, value), rows, (0, 1), budget_bytes)
 
 
 _GROUP_HEADS = ("", "layers", "exposed time", "share", "busy", "energy", "share", "MACs asked", "MACs executed",
@@ -219,7 +220,7 @@ def _group_row(g: views.Group, r: Result) -> tuple[str, ...]:
 
 def _group_tables(r: Result, families: Sequence[views.Group]) -> list[Titled]:
     def titled(title: str, groups: Sequence[views.Group]) -> Titled:
-        return Titled(title, _table(_GROUP_HEADS, (_group_row(g, r) for g in groups), (0, len(_GROUP_HEADS) - 1)))
+        return Titled(title, table_of(_GROUP_HEADS, (_group_row(g, r) for g in groups), (0, len(_GROUP_HEADS) - 1)))
 
     shown = min(TOP_GROUPS, len(families))
     top = f"The {shown} longest of {len(families):,} groups" if len(families) > shown else "Each group"
@@ -242,13 +243,13 @@ def _layer_row(x: LayerResult) -> tuple[str, ...]:
 
 
 def _all_layers(r: Result) -> Table:
-    return _table(_LAYER_HEADS, map(_layer_row, r.layers), (0, 1, 2, len(_LAYER_HEADS) - 1), LAYER_BYTES)
+    return table_of(_LAYER_HEADS, map(_layer_row, r.layers), (0, 1, 2, len(_LAYER_HEADS) - 1), LAYER_BYTES)
 
 
 def _share_table(title: str, head: str, parts: Mapping[str, float], show: Callable[[float], str]) -> Table:
     total = sum(parts.values())
     rows = [(plain(name), show(value), percent(ratio(value, total))) for name, value in views.ranked(parts)]
-    return _table((head, title, "share"), [*rows, ("all", show(total), "")], (0,))
+    return table_of((head, title, "share"), [*rows, ("all", show(total), "")], (0,))
 
 
 def _memory_table(r: Result) -> Table:
@@ -264,7 +265,7 @@ def _memory_table(r: Result) -> Table:
 
     levels = list(dict.fromkeys([*r.memory_capacity_bits, *r.memory_peak_bits, *r.traffic_bits]))
     heads = ("memory", "capacity", "peak held", "of capacity", "read", "written", "mean rate", "of its roof")
-    return _table(heads, map(row, levels), (0,))
+    return table_of(heads, map(row, levels), (0,))
 
 
 def _tracks_table(r: Result) -> Table:
@@ -274,7 +275,7 @@ def _tracks_table(r: Result) -> Table:
         return (plain(name), *(cell for part in parts for cell in part))
 
     heads = ("unit or port", "busy", "share", "stalled", "share", "idle", "share")
-    return _table(heads, (row(t.name, t.busy_s, t.stall_s, t.idle_s) for t in r.tracks), (0,))
+    return table_of(heads, (row(t.name, t.busy_s, t.stall_s, t.idle_s) for t in r.tracks), (0,))
 
 
 def _design_row(v: DesignValue) -> tuple[str, ...]:
@@ -438,7 +439,7 @@ def _page(r: Result, extra_notes: Sequence[str]) -> Page:
         title=title_of(r),
         lead=lead_of(r),
         feasible=r.feasible,
-        violations=_list(violation_text(v) for v in r.violations),
+        violations=list_of(violation_text(v) for v in r.violations),
         finding=finding(r),
         cards=_cards(r),
         shares=charts.shares(_wholes(r, colours)),
@@ -458,8 +459,8 @@ def _page(r: Result, extra_notes: Sequence[str]) -> Page:
         group_tables=_group_tables(r, families),
         all_layers_summary=f"All {len(r.layers):,} layers in program order",
         all_layers=_all_layers(r),
-        design_table=_table(_DESIGN_HEADS, map(_design_row, r.design), range(len(_DESIGN_HEADS)), DESIGN_BYTES),
-        notes=_list(plain(n, 600) for n in (*r.notes, *extra_notes)),
+        design_table=table_of(_DESIGN_HEADS, map(_design_row, r.design), range(len(_DESIGN_HEADS)), DESIGN_BYTES),
+        notes=list_of(plain(n, 600) for n in (*r.notes, *extra_notes)),
         free_summary=f"Operators that cost nothing here, with the reason ({len(r.free_ops):,})",
         free_table=_pairs("operator", "why", r.free_ops, FREE_BYTES),
         provenance_table=_pairs("what", "value", r.provenance),
@@ -471,20 +472,37 @@ def _glued(text: str) -> str:
     return text.replace(" %", "\u00a0%")
 
 
-@lru_cache(maxsize=1)
-def _template() -> tuple[Template, str]:
-    loader = PackageLoader("hwsim", "report")
+def environment_of(*packages: str) -> Environment:
+    """Templates of `packages` ("hwsim.report", ...), found by their names in this order; everything is escaped."""
+    loader = ChoiceLoader([PackageLoader(*package.rpartition(".")[::2]) for package in packages])
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True, keep_trailing_newline=True)  # fmt: skip
     environment.filters["glued"] = _glued
-    style, _, _ = loader.get_source(environment, "page.css")
-    return environment.get_template("page.html.j2"), style
+    return environment
 
 
-def policy_of(style: str) -> str:
-    """A Content-Security-Policy that admits this one style sheet and an empty icon, and nothing else."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+def source_of(environment: Environment, name: str) -> str:
+    """The text of a style sheet or script that lies beside the templates."""
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]
+
+
+@lru_cache(maxsize=1)
+def _template() -> tuple[Template, str]:
+    environment = environment_of("hwsim.report")
+    return environment.get_template("page.html.j2"), source_of(environment, "page.css")
+
+
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+
+
+def policy_of(style: str, script: str = "") -> str:
+    """A Content-Security-Policy that admits this one style sheet, this one script if there is one, an empty icon, and
+    nothing else."""
+    scripts = f"script-src 'sha256-{_sha256(script)}'; " if script else ""
+    return (f"default-src 'none'; {scripts}style-src 'sha256-{_sha256(style)}'; img-src data:; base-uri 'none'; "
+            "form-action 'none'")  # fmt: skip
 
 
 def html(result: Result, extra_notes: Sequence[str] = ()) -> str:
