@@ -7,7 +7,9 @@ Exit codes: 0 done, 1 a stated bound failed, 2 bad input, 3 part of the work fai
 
 from __future__ import annotations
 
+import errno
 import gc
+import io
 import json
 import os
 import sys
@@ -19,7 +21,7 @@ from typing import Any
 
 import click
 
-from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_OUR_BUG, InputError, Problem, bad_input
+from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_OUR_BUG, InputError, Problem, Where, bad_input
 from hwsim.version import __version__
 
 EXIT_INTERRUPTED = 130
@@ -31,7 +33,17 @@ JSON_HELP = "Print one JSON document on stdout."
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: run the command line and exit with its code."""
     gc.set_threshold(GC_THRESHOLD)
+    _ready_streams()
     sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
+
+
+def _ready_streams() -> None:
+    """Streams to write to, whatever we were started with: none at all, or an encoding that lacks some characters."""
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def run_command(arguments: list[str]) -> int:
@@ -43,6 +55,8 @@ def run_command(arguments: list[str]) -> int:
     except InputError as error:
         return _tell_input_error(error, "--json" in arguments)
     except click.ClickException as error:
+        if "--json" in arguments:
+            _print_json({"errors": [Problem("usage", Where(), "", error.format_message()).as_json()]})
         error.show()
         return EXIT_BAD_INPUT
     except (click.Abort, KeyboardInterrupt):
@@ -52,6 +66,11 @@ def run_command(arguments: list[str]) -> int:
         # click itself ends with SystemExit when the reader of stdout has gone, and for nothing else in this mode.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return _tell_our_bug(arguments)
+        click.echo(f"error: {error.strerror}", err=True)
+        return EXIT_BAD_INPUT
     except Exception:
         return _tell_our_bug(arguments)
 

@@ -121,6 +121,13 @@ def test_mistakes_are_json_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert problem["got"] in err
 
 
+def test_mistyped_commands_are_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = call(capsys, "run", "-a", "optimus", "--json")
+    (problem,) = json.loads(out)["errors"]
+    assert (code, problem["code"]) == (2, "usage")
+    assert "--workload" in problem["rule"] and problem["rule"] in err
+
+
 def test_our_own_bug_asks_for_a_report(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("not the user's fault")
@@ -132,6 +139,35 @@ def test_our_own_bug_asks_for_a_report(capsys: pytest.CaptureFixture[str], monke
     log = Path(err.rsplit("file ", 1)[1].strip(" .\n"))
     assert "not the user's fault" in log.read_text()
     log.unlink()
+
+
+def shell(redirection: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    """`hwsim ARGUMENTS` with a redirection of the shell, which Popen has no words for (a stream that is not there)."""
+    script = f'exec "$@" {redirection}'
+    command = ["sh", "-c", script, "sh", sys.executable, "-m", "hwsim", *arguments]
+    return subprocess.run(command, capture_output=True, env={**os.environ, **variables}, check=False)
+
+
+@pytest.mark.parametrize(
+    ("redirection", "arguments", "code"),
+    [(">&-", ("list",), 0), (">&- 2>&-", ("list",), 0), ("2>&-", ("check", "nowhere.yaml"), 2)],
+)
+def test_missing_streams_change_no_exit_code(redirection: str, arguments: tuple[str, ...], code: int) -> None:
+    done = shell(redirection, *arguments)
+    assert (done.returncode, done.stderr) == (code, b"")
+
+
+def test_a_full_disk_is_told_and_not_our_bug() -> None:
+    done = shell(">/dev/full", "list", "--json")
+    assert done.returncode == 2
+    assert done.stderr == b"error: No space left on device\n"
+
+
+def test_characters_the_terminal_lacks_are_escaped() -> None:
+    run = ("run", "-a", "titan-xp", "-w", "transformer-base", *SMALL, "--no-interval")
+    done = shell("", *run, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\xb7" in done.stdout
 
 
 def test_a_closed_pipe_is_no_error() -> None:
