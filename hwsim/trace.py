@@ -174,7 +174,7 @@ def trace_target(target: str) -> Workload:
             found = function()
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failed(target, error) from None
     spec = _spec(target, found)
     return trace_workload(replace(spec, provenance={"target": target, **spec.provenance}))
@@ -212,7 +212,7 @@ def _find(target: str) -> Callable[[], Any]:
             rule = f"there is no module {error.name} here or among the installed ones"
             raise bad_input("target", target, rule, "Run in the folder that holds it.") from None
         raise _failed(target, error) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failed(target, error) from None
     function = getattr(module, name, None)
     if not callable(function):
@@ -231,7 +231,7 @@ def _current_folder() -> Iterator[None]:
         sys.path.remove(folder)
 
 
-def _failed(target: str, error: Exception) -> InputError:
+def _failed(target: str, error: BaseException) -> InputError:
     """The user's own code raised: one problem that says what and where."""
     frame = error.__traceback__
     place = Where(key=target)

@@ -617,6 +617,9 @@ def nothing():
 
 def fails():
     return {}["flour"]
+
+def leaves():
+    raise SystemExit(0)
 """
 
 
@@ -660,7 +663,9 @@ TARGETS: Mapping[str, str] = {
     "no_bakery:bread": "[target] got 'no_bakery:bread'; there is no module no_bakery here or among the installed ones. "
     "Run in the folder that holds it.",
     "bakery:bread": "[target] got 'bakery:bread'; bakery has no function bread. "
-    "It has: fails, nothing, sorts, tiny_net.",
+    "It has: fails, leaves, nothing, sorts, tiny_net.",
+    "bakery:leaves": "FOLDER/bakery.py:24:1: [target] bakery:leaves: got SystemExit: 0; the function must run "
+    "without raising. Mend it and retry.",
     "bakery:nothing": "[target] bakery:nothing: got 'NoneType'; the function must return (module, inputs) or a "
     "TraceSpec. See docs/tracing.md.",
     "bakery:fails": "FOLDER/bakery.py:21:1: [target] bakery:fails: got KeyError: 'flour'; the function must run "

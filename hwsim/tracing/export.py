@@ -82,7 +82,7 @@ def _quiet() -> Iterator[None]:
     """Results alone go to stdout, so what the network prints goes to stderr. PyTorch prints half-made graphs there and
     warns about its own internals; what matters of that comes as an exception."""
     level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)
     try:
         with redirect_stdout(sys.stderr), redirect_stderr(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
