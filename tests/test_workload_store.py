@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 import time
@@ -151,6 +152,15 @@ def test_write_is_all_or_nothing(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["chain.json"]
     with pytest.raises(InputError, match="unwritable-file"):
         store.write(chain(2), tmp_path / "no folder" / "chain.json")
+
+
+def test_a_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.json"
+    os.mkfifo(pipe)
+    for target in (pipe, tmp_path):
+        with pytest.raises(InputError, match="a regular file is needed here"):
+            store.write(chain(1), target)
+    assert pipe.is_fifo()
 
 
 def test_masks_lie_beside_the_file(tmp_path: Path) -> None:

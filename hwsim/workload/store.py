@@ -669,6 +669,8 @@ def write(workload: Workload, path: str | Path) -> None:
     text = dumps(workload)
     parse(text, workload.name)
     target = Path(path)
+    if target.exists() and not target.is_file():
+        raise bad_input("unwritable-file", str(path), "a regular file is needed here, not a folder, device or pipe")
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         partial.write_text(text, encoding="utf-8", newline="\n")
