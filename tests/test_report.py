@@ -487,6 +487,12 @@ def test_the_page_shows_what_the_result_says(result: Result) -> None:
     assert all(v.lever in told and f"{text.digits(v.demand / v.bound)} times" in told for v in result.violations)
 
 
+def test_sizes_stand_as_they_were_bound() -> None:
+    """Figures are rounded; what the user bound is not."""
+    bound = replace(RUNS["small"], binding={"n": 1024, "density": 0.12345})
+    assert page.lead_of(bound).startswith("n = 1024, density = 0.12345  ")
+
+
 @pytest.mark.parametrize(
     ("violation", "shown"),
     [

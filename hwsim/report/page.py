@@ -426,7 +426,7 @@ def title_of(result: Result) -> str:
 
 def lead_of(result: Result) -> str:
     """What the run was bound to and how it was timed."""
-    bound = [f"{plain(k, 30)} = {digits(v)}" for k, v in result.binding.items()]
+    bound = [f"{plain(k, 30)} = {value_text(v)}" for k, v in result.binding.items()]
     sizes = ", ".join(bound[:TOP_SYMBOLS] + ["..."] * (len(bound) > TOP_SYMBOLS))
     timing = {"closed": "closed-form timing", "events": "event-by-event timing"}.get(result.fidelity, result.fidelity)
     return "  ·  ".join(part for part in (sizes, timing, f"model {plain(result.model, 40)}") if part)
