@@ -22,6 +22,7 @@ from typing import Any
 import click
 
 from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_OUR_BUG, InputError, Problem, Where, bad_input
+from hwsim.sweep.commands import export_command, sweep_command
 from hwsim.version import __version__
 
 EXIT_INTERRUPTED = 130
@@ -412,3 +413,9 @@ def compare_command(
     from hwsim.report.terminal import stdout_console
 
     print_comparison(comparison, stdout_console())
+
+
+# --- sweep and export -------------------------------------------------------------------------------------------
+
+cli.add_command(sweep_command)
+cli.add_command(export_command)
