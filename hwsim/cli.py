@@ -233,9 +233,20 @@ def trace_command(target: str, out: Path | None, as_json: bool) -> int:
 # --- check and explain ------------------------------------------------------------------------------------------
 
 
-def _check_one(name: str) -> str:
-    """What kind of file `name` is; raises InputError unless it is valid."""
+def _check_one(name: str) -> tuple[str, Any]:
+    """What kind of file `name` is, and of a sweep its facts; raises InputError unless it is valid."""
     path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        from hwsim.document import read_yaml
+        from hwsim.sweep.source import is_sweep
+
+        if is_sweep(read_yaml(path).data):
+            return "sweep", _facts(path)
+    return _kind_of(name, path), None
+
+
+def _kind_of(name: str, path: Path) -> str:
+    """What kind of design, workload or table `name` is; raises InputError unless it is valid."""
     if path.suffix == ".json":
         from hwsim.workload import store
 
@@ -268,31 +279,43 @@ def _check_one(name: str) -> str:
                     "or workload", "Run `hwsim list` to see the names.")  # fmt: skip
 
 
+def _facts(path: Path, overrides: tuple[str, ...] = ()) -> Any:
+    """The `StudyFacts` of a sweep file."""
+    from hwsim.sweep.facts import describe
+    from hwsim.sweep.file import read_study
+
+    found = read_study(path, overrides)
+    return describe(found.study, found.subjects, found.notes)
+
+
 @cli.command("check")
 @click.argument("names", nargs=-1, required=True, metavar="FILE...")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def check_command(names: tuple[str, ...], as_json: bool) -> int:
-    """Validate designs, workloads and tables; touch nothing."""
+    """Validate designs, workloads, tables and sweeps; touch nothing."""
     problems: list[Problem] = []
     kinds: dict[str, str | None] = {}
+    facts: dict[str, Any] = {}
     for name in names:
         try:
-            kinds[name] = _check_one(name)
+            kinds[name], facts[name] = _check_one(name)
         except InputError as error:
             kinds[name] = None
             problems.extend(error.problems)
     if as_json:
-        _print_json({"files": kinds, "errors": [p.as_json() for p in problems]})
+        sweeps = {name: f.as_json() for name, f in facts.items() if f}
+        told = {"files": kinds, **({"sweeps": sweeps} if sweeps else {})}
+        _print_json({**told, "errors": [p.as_json() for p in problems]})
     for name, kind in kinds.items():
         if kind and not as_json:
-            click.echo(f"{name}: a valid {kind}")
+            click.echo("\n".join([f"{name}: a valid {kind}", *(facts[name].counts() if facts[name] else ())]))
     for problem in problems:
         click.echo(f"error: {problem}", err=True)
     return EXIT_BAD_INPUT if problems else EXIT_OK
 
 
 @cli.command("explain")
-@click.argument("name", required=False, metavar="DESIGN")
+@click.argument("name", required=False, metavar="DESIGN|SWEEP")
 @click.option("-a", "--accelerator", metavar="DESIGN", help="A shipped design or a YAML file.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a design value.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of this design's model instead.")
@@ -300,12 +323,14 @@ def check_command(names: tuple[str, ...], as_json: bool) -> int:
 def explain_command(
     name: str | None, accelerator: str | None, overrides: tuple[str, ...], schema: bool, as_json: bool
 ) -> None:
-    """Show every resolved value of a design, its unit, and the file and line it came from."""
+    """Show every resolved value of a design, its unit, and the file and line it came from; or what a sweep asks."""
     from hwsim.config import design_schema, load_design
 
     target = accelerator or name
     if not target:
         raise click.UsageError("name a design: hwsim explain DESIGN")
+    if Path(target).suffix in (".yaml", ".yml") and _explain_sweep(Path(target), overrides, schema, as_json):
+        return
     file = load_design(target, overrides)
     if schema:
         click.echo(json.dumps(design_schema(file.model.Design), indent=1))
@@ -321,6 +346,27 @@ def explain_command(
         spread = "" if v.low is None else f"  range {_quantity(v.low, v.unit)} .. {_quantity(v.high, v.unit)}"
         source = f"  [{v.evidence}] {v.source}" if v.source else ""
         click.echo(f"  {v.key} = {_quantity(v.value, v.unit)}  ({v.place}){spread}{source}")
+
+
+def _explain_sweep(path: Path, overrides: tuple[str, ...], schema: bool, as_json: bool) -> bool:
+    """Explain the sweep in a file; False if the file is none."""
+    from hwsim.document import read_yaml
+    from hwsim.sweep.source import is_sweep
+
+    if not is_sweep(read_yaml(path).data):
+        return False
+    if schema:
+        from hwsim.sweep.file import read_study
+        from hwsim.sweep.schema import sweep_schema
+
+        click.echo(json.dumps(sweep_schema(read_study(path, overrides).subjects), indent=1))
+        return True
+    facts = _facts(path, overrides)
+    if as_json:
+        _print_json(facts.as_json())
+    else:
+        click.echo("\n".join(facts.lines()))
+    return True
 
 
 def _quantity(value: Any, unit: str) -> str:

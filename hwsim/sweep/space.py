@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 MAX_GRID = 1_000_000
 """Values of one axis that are spelled out."""
+_MAX_DECIMAL = 10_000
+"""Grids of an axis up to this size are worked out in fractions; larger ones in floats, which is quicker."""
 MAX_COMBINATIONS = 2_000_000
 """Combinations of the parameters that conditions read."""
 
@@ -45,7 +48,7 @@ class Axis:
         p = self.parameter
         if p.values or not p.grid:
             return p.values
-        points = [_between(p, i / (p.grid - 1)) for i in range(1, p.grid - 1)]
+        points = _inner_points(p)
         whole = bool(p.step)
         ends = (int(p.low), int(p.high)) if whole else (float(p.low), float(p.high))
         inner = sorted({round(x) for x in points} - set(ends)) if whole else points
@@ -87,6 +90,15 @@ class Axis:
         if self.listed:
             return self._array[digits]
         return digits * int(self.parameter.step) + int(self.parameter.low)
+
+
+def _inner_points(p: Parameter) -> list[float]:
+    """The points of a `grid` between the ends: on a linear scale in decimal, where three tenths are 0.3."""
+    shares = range(1, p.grid - 1)
+    if p.log or p.grid > _MAX_DECIMAL:
+        return [_between(p, i / (p.grid - 1)) for i in shares]
+    low, high = (Fraction(repr(end)) for end in (p.low, p.high))
+    return [float(low + (high - low) * i / (p.grid - 1)) for i in shares]
 
 
 def _between(p: Parameter, share: float) -> float:
