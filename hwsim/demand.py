@@ -96,7 +96,8 @@ def layout(counts_type: type, machine: Any) -> tuple[Layout, Names]:
         k, r, w, n, component = ACTION, -1, 0, -1, ""
         try:
             if isinstance(mark, Work | Drain):
-                k, r, component = WORK if isinstance(mark, Work) else DRAIN, units.index(mark.unit), mark.unit
+                k, r = WORK if isinstance(mark, Work) else DRAIN, units.index(mark.unit)
+                component = getattr(mark, "component", "") or mark.unit
             elif isinstance(mark, Traffic):
                 k, r, component = _STAGES[mark.stage], levels.index(mark.level), mark.level
                 w, n = int(mark.direction == "write"), runs_at.get((mark.level, mark.direction), -1)

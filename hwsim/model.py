@@ -29,9 +29,11 @@ ENTRY_POINT_GROUP = "hwsim.models"
 
 class Work(NamedTuple):
     """Cycles of `unit` (a field of Machine) at that unit's clock. A task works on at most one unit, though several
-    Work fields may name the same one: the largest is how long the unit is held, and names what bound it."""
+    Work fields may name the same one: the largest is how long the unit is held, and names what bound it: the unit,
+    or `component` where the cycles are those of something else (a bandwidth that is given as a rate)."""
 
     unit: str
+    component: str = ""
 
 
 class Traffic(NamedTuple):

@@ -39,7 +39,7 @@ class Counts(NamedTuple):
     """What one operator asks for."""
 
     compute_cycles: Annotated[int, Work("core")]
-    bandwidth_cycles: Annotated[int, Work("core")]
+    bandwidth_cycles: Annotated[int, Work("core", "dram")]
     chunks: Annotated[int, Chunks()]
     dram_read_bits: Annotated[int, Traffic("dram", "read")]
     dram_read_runs: Annotated[int, Runs("dram", "read")]
