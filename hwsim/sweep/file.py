@@ -17,7 +17,8 @@ from hwsim.config import design_name
 from hwsim.document import Checker, Path_, nearest, one_line, read_yaml, suggestion
 from hwsim.errors import InputError
 from hwsim.simulate import FIDELITIES
-from hwsim.sweep.formula import Formula, Kind
+from hwsim.sweep.formula import Formula
+from hwsim.sweep.grammar import Kind
 from hwsim.sweep.search import GRID, METHODS, proposer_of
 from hwsim.sweep.source import Source, apply_overrides, is_wandb, native, refuse_shape
 from hwsim.sweep.space import MAX_GRID, Space

@@ -17,7 +17,7 @@ from typing import Any
 from hwsim import dram, energy
 from hwsim.simulate import FIDELITIES
 from hwsim.sweep import file, source
-from hwsim.sweep.formula import MAX_LENGTH
+from hwsim.sweep.grammar import MAX_LENGTH
 from hwsim.sweep.metrics import SCALARS
 from hwsim.sweep.search import METHODS
 from hwsim.sweep.space import MAX_GRID

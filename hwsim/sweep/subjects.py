@@ -20,7 +20,7 @@ from hwsim.demand import layout
 from hwsim.document import plain_scalar, suggestion
 from hwsim.errors import InputError
 from hwsim.evaluation import resolve_parts
-from hwsim.sweep.formula import Kind
+from hwsim.sweep.grammar import Kind
 from hwsim.sweep.metrics import SCALARS
 from hwsim.sweep.study import ACCELERATOR, BIND, WORKLOAD, Study, Value
 from hwsim.units import bare_name, dimension_of, parse_integer, parse_number

@@ -10,15 +10,12 @@ import ast
 import math
 from collections.abc import Mapping
 from functools import reduce
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from hwsim.errors import InputError, bad_input
-from hwsim.sweep.formula import Kind, compared, dotted_name
-
-if TYPE_CHECKING:
-    from hwsim.sweep.formula import Formula
+from hwsim.errors import bad_input
+from hwsim.sweep.grammar import Kind, UndefinedError, WrongKindError, compared, dotted_name, value_of, walk
 
 _MAX_INTEGER = 2**62
 _EXACT = 2**53
@@ -39,20 +36,20 @@ class _Part(NamedTuple):
     bad: Any
 
 
-def column(formula: Formula, columns: Mapping[str, Any]) -> Array:
-    """`Formula.column`: booleans or float64, one a row."""
-    arrays = {name: np.asarray(columns[name]) for name in formula.names if name in columns}
-    for name in sorted(formula.names - set(arrays)):
-        raise bad_input("unbound", formula.text, f"the name {name} has no value here")
+def column(tree: ast.expr, text: str, columns: Mapping[str, Any]) -> Array:
+    """`Formula.column` of the formula with this tree: booleans or float64, one a row."""
+    names = set(filter(None, map(dotted_name, walk(tree))))
+    arrays = {name: np.asarray(columns[name]) for name in names if name in columns}
+    for name in sorted(names - set(arrays)):
+        raise bad_input("unbound", text, f"the name {name} has no value here")
     rows = max((len(np.atleast_1d(a)) for a in columns.values() if np.ndim(a)), default=1)
     try:
         with np.errstate(all="ignore"):
-            part = _part(formula.tree, arrays)
+            return _finished(_part(tree, arrays), rows)
     except _WideError:
-        return _row_by_row(formula, arrays, rows)
-    except TypeError as bad:
-        raise bad_input("type", formula.text, str(bad)) from None
-    return _finished(part, rows)
+        return _row_by_row(tree, text, arrays, rows)
+    except WrongKindError as bad:
+        raise bad_input("type", text, str(bad)) from None
 
 
 def _finished(part: _Part, rows: int) -> Array:
@@ -63,16 +60,16 @@ def _finished(part: _Part, rows: int) -> Array:
     return whole
 
 
-def _row_by_row(formula: Formula, arrays: Mapping[str, Array], rows: int) -> Array:
+def _row_by_row(tree: ast.expr, text: str, arrays: Mapping[str, Array], rows: int) -> Array:
     lists = {name: np.broadcast_to(a, (rows,)).tolist() for name, a in arrays.items()}
     found: list[Any] = []
     for i in range(rows):
         try:
-            found.append(formula.value({name: values[i] for name, values in lists.items()}))
-        except InputError as bad:
-            if bad.problems[0].code != "undefined":
-                raise
+            found.append(value_of(tree, {name: values[i] for name, values in lists.items()}))
+        except UndefinedError:
             found.append(None)
+        except WrongKindError as bad:
+            raise bad_input("type", text, str(bad)) from None
     truth = any(type(v) is bool for v in found)
     if truth:
         return np.array([v is True for v in found])
@@ -151,7 +148,7 @@ def _truth(node: ast.expr, arrays: Mapping[str, Array]) -> _Part:
 def _of_kind(node: ast.expr, arrays: Mapping[str, Array], wanted: Kind) -> _Part:
     part = _part(node, arrays)
     if _kind(part) is not wanted:
-        raise TypeError(f"{ast.unparse(node)} is {_kind(part).value} where {wanted.value} is due")
+        raise WrongKindError(f"{ast.unparse(node)} is {_kind(part).value} where {wanted.value} is due")
     return part
 
 
@@ -214,7 +211,7 @@ def _comparison(node: ast.Compare, arrays: Mapping[str, Array]) -> _Part:
     links = []
     for op, a, b in zip(node.ops, parts, parts[1:], strict=False):
         if _kind(a) is not _kind(b):
-            raise TypeError(f"{_kind(a).value} is compared with {_kind(b).value}")
+            raise WrongKindError(f"{_kind(a).value} is compared with {_kind(b).value}")
         _same_type([a, b]) if _kind(a) is Kind.NUMBER else None
         links.append(_Part(np.asarray(compared(op, a.array, b.array)), -1, _either(a.bad, b.bad)))
     return _junction(False, links)
