@@ -241,7 +241,7 @@ def _jump_steady(
 
 
 @pure
-def _pipeline(
+def pipeline(
     chunks: int, load_ps: int, lead: int, work_ps: int, store_ps: int,
     loaded: int, worked: int, stored: int, ring: Column, base: int, depth: int, head: int,
 ) -> tuple[int, int, int, int]:  # fmt: skip
@@ -362,7 +362,7 @@ def _load_and_work(
     if steps.store[i] >= 0:
         store_ps = steps.store_ps[i]
         out.store_start[i] = max(stored, out.work_start[i] + work // chunks)
-    loaded, end, stored, head = _pipeline(
+    loaded, end, stored, head = pipeline(
         chunks, load_ps, steps.lead_ps[i], work, store_ps,
         turn, ready, stored, scratch.ring, base, resources.slots[r], head,
     )  # fmt: skip

@@ -1,0 +1,789 @@
+"""Many designs of one model on one workload at once: every figure of `hwsim.sweep.metrics`, in columns.
+
+The model's own `count`, `machine`, `price`, `static_w`, `area_mm2` and `holdings`, and the engine's own timing, are
+compiled (`hwsim.timing.driver`) and run over designs x distinct tasks; each distinct task is counted once and enters
+the sums as often as it runs. A figure equals what a single run answers: integers exactly, floats to 1e-12 of their
+value (energy is summed field by field here and step by step there).
+
+What is the same for several designs is worked out once. For each kind of task the designs are grouped by the fields
+that its `count` reads and by the rates of the machine; for prices, areas and holdings by the fields those read. In a
+grid most designs agree in most of these.
+
+Importing this module imports numpy; numba is imported by the first Batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import dis
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hwsim.demand import LOAD, MOVE, STORE, layout
+from hwsim.dram import Dram
+from hwsim.errors import bad_input
+from hwsim.evaluation import PJ_PER_J, PS_PER_S, Job
+from hwsim.memory import MemoryLevel, Unit
+from hwsim.model import Model, Parts, Placement, Program, structural_of
+from hwsim.sweep.plain import capacity_text, evaluate_plain
+from hwsim.sweep.study import FAILED, INFEASIBLE, OK
+from hwsim.workload.ir import Workload
+
+Array = np.ndarray[Any, Any]
+
+STATUSES = (OK, INFEASIBLE, FAILED)
+"""The meaning of the codes in `Batch.status`."""
+_OK, _INFEASIBLE, _FAILED = range(3)
+
+TABLE_BYTES = 8 << 20
+"""Scratch for the times of tasks: a block is as many designs as fit, so that it stays in a core's caches."""
+BLOCK = 8192
+EXACT_FLOAT = 1 << 53
+"""Integers up to here are floats, so that a product or quotient of two of them is rounded once, as Python's is."""
+LARGEST = 2.0**63
+
+
+class _Scratch:
+    """Arrays by name, allocated once and used again by block after block."""
+
+    def __init__(self) -> None:
+        self._flat: dict[str, Array] = {}
+
+    def take(self, name: str, shape: tuple[int, ...], dtype: Any = np.int64) -> Array:
+        """An array of `shape` with whatever it holds."""
+        size = int(np.prod(shape))
+        flat = self._flat.get(name)
+        if flat is None or flat.size < size:
+            flat = self._flat[name] = np.zeros(size, dtype)
+        return flat[:size].reshape(shape)
+
+
+class _Groups(NamedTuple):
+    """Designs that agree in something: the group of each design, and the first design of each group."""
+
+    ids: Array
+    reps: Array
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Kind:
+    """All tasks of one type in a program."""
+
+    task_type: type
+    tasks: Array
+    times_run: Array
+    reads: Array
+    """Columns of the designs that its `count` reads."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Plan:
+    """One program as arrays, for every design that shares its structural fields."""
+
+    program: Program
+    fields: tuple[str, ...]
+    values: tuple[Any, ...]
+    kinds: list[_Kind]
+    order: Any
+    events: tuple[Array, Array, Array, Array]
+    fixed_bits: Array
+    holdings: list[tuple[type, Array, Array, Array]]
+    """Per holding type: the holdings, where each stands among all holdings, and the design columns it reads."""
+    macs: int
+    turns: int
+    keeps_times: bool = False
+
+
+class Batch:
+    """The closed form of one model on one workload, compiled, for as many designs as one likes.
+
+    model, workload, binding, parts   as in `hwsim.evaluation.Job`
+    fidelity                          "closed"; anything else raises InputError
+
+    Not for several threads at once: give each its own. The compiled loops run without the GIL.
+    """
+
+    def __init__(
+        self, model: Model, workload: Workload, binding: Mapping[str, float], parts: Parts, fidelity: str = "closed"
+    ) -> None:
+        if fidelity != "closed":
+            raise bad_input("fidelity", fidelity, "a batch evaluates the closed form only", key="fidelity")
+        from hwsim.timing import compile as jit
+        from hwsim.timing import driver
+
+        self.model, self.workload, self.binding, self.parts = model, workload, dict(binding), parts
+        self.status: Array = np.zeros(0, np.int8)
+        self._jit, self._driver = jit, driver
+        self._design_type = jit.dtype_of(model.Design)
+        self._columns = list(_leaves(self._design_type))
+        self._dram = jit.rows(Dram, [parts.dram])
+        self._scratch = _Scratch()
+        self._plans: list[_Plan] = []
+        self._designs: Array = np.zeros(0, self._design_type)
+        self._whys: dict[int, str] = {}
+        self._reads = {name: self._read_by(getattr(model, name)) for name in ("price", "static_w", "area_mm2")}
+        self._static_check = _passes_always(model.check)
+        self._shape: Any = None
+
+    # --- what is asked --------------------------------------------------------------------------------------------
+
+    def metrics(self, designs: Sequence[Any] | Array) -> dict[str, Array]:
+        """Every figure of `designs`, a column each: int64 for integers, float64 for the rest.
+
+        designs   Design objects, or a record array of `Batch.dtype`
+        A float that a single run leaves out (the energy of a component that used none, a token time) is NaN, and a
+        column of NaN alone is left out. `status` then holds a code a design (see STATUSES); a failed row's figures are
+        zeros and NaN. Raises InputError when the model cannot run the workload.
+        """
+        rows = designs if isinstance(designs, np.ndarray) else self._jit.rows(self.model.Design, designs)
+        self._designs = rows
+        self.status = np.zeros(len(rows), np.int8)
+        self._whys = {}
+        out: dict[str, Array] = {}
+        for plan, chosen in self._by_program(rows):
+            size = self._block_size(plan)
+            for start in range(0, len(chosen), size):
+                part = chosen[start : start + size]
+                whole = len(part) == len(rows)
+                figures = self._block(plan, rows if whole else rows[part], part)
+                for name, column in figures.items():
+                    if name not in out:
+                        empty = 0 if column.dtype == np.int64 else np.nan
+                        out[name] = np.full(len(rows), empty, column.dtype)
+                    out[name][part] = column
+        return {name: c for name, c in out.items() if c.dtype == np.int64 or not np.isnan(c).all()}
+
+    @property
+    def dtype(self) -> Any:
+        """The record type of a design: what `metrics` takes without converting."""
+        return self._design_type
+
+    def statuses(self) -> list[str]:
+        """The status of each design of the last call: "ok", "infeasible" or "failed"."""
+        return [STATUSES[code] for code in self.status]
+
+    def why(self, i: int) -> str:
+        """Why design i of the last call is infeasible or failed; "" when it is ok."""
+        if self.status[i] == _FAILED:
+            return self._failure(i)
+        return self._whys.get(i, "")
+
+    def _failure(self, i: int) -> str:
+        """What ordinary Python says of a design that failed."""
+        job = Job(self.model, self._design(i), self.parts, self.workload, self.binding)
+        try:
+            evaluate_plain(job)
+        except Exception as error:  # whatever a model's code raises is the reason
+            return f"{type(error).__name__}: {error}"
+        return "OverflowError: an integer left 64 bits; a single run has the figures"
+
+    def _design(self, i: int) -> Any:
+        return _built(self.model.Design, self._designs[i])
+
+    # --- which program ----------------------------------------------------------------------------------------------
+
+    def _by_program(self, rows: Array) -> Iterator[tuple[_Plan, Array]]:
+        """Each program with the designs it serves."""
+        left = np.arange(len(rows))
+        for plan in self._plans:
+            served = self._alike(rows[left], plan)
+            if served.any():
+                yield plan, left[served]
+                left = left[~served]
+        while len(left):
+            plan = self._planned(int(left[0]))
+            self._plans.append(plan)
+            served = self._alike(rows[left], plan)
+            yield plan, left[served]
+            left = left[~served]
+
+    @staticmethod
+    def _alike(rows: Array, plan: _Plan) -> Array:
+        same = np.ones(len(rows), bool)
+        for name, value in zip(plan.fields, plan.values, strict=True):
+            same &= rows[name] == value
+        return same
+
+    def _planned(self, i: int) -> _Plan:
+        design = self._design(i)
+        program = self.model.lower(self.workload, design, self.binding)
+        if self._shape is None:
+            self._shape = _Shape.of(self.model, design, self.parts)
+        fields = tuple(sorted(structural_of(self.model, program)))
+        values = tuple(self._designs[i][name] for name in fields)
+        numbers, kinds = self._kinds(program)
+        events, fixed, holdings = self._held(program)
+        macs = sum(layer.macs for layer in program.layers)
+        turns = len({turn for turn in program.turn if turn >= 0})
+        order = self._driver.Order(*_order(program, numbers))
+        return _Plan(program, fields, values, kinds, order, events, fixed, holdings, macs, turns)
+
+    def _kinds(self, program: Program) -> tuple[Array, list[_Kind]]:
+        """A new number for every task, kind after kind, and the kinds."""
+        times_run = _times_run(program)
+        numbers, kinds = np.zeros(len(program.tasks), np.int64), []
+        met = 0
+        for task_type, count in self.model.kernels.items():
+            chosen = [i for i, task in enumerate(program.tasks) if type(task) is task_type]
+            if chosen:
+                numbers[chosen] = np.arange(met, met + len(chosen))
+                met += len(chosen)
+                tasks = self._jit.rows(task_type, [program.tasks[i] for i in chosen])
+                kinds.append(_Kind(task_type, tasks, times_run[chosen], self._read_by(count)))
+        if met < len(program.tasks):
+            raise KeyError({type(task) for task in program.tasks} - set(self.model.kernels))
+        return numbers, kinds
+
+    def _held(self, program: Program) -> tuple[Any, Array, list[Any]]:
+        """Placements as events by level, their fixed bits, and the holdings that the design sizes."""
+        numbers: dict[Any, int] = {}
+        keys = [(type(p.bits), p.bits) for p in program.occupied]
+        for key in keys:
+            numbers.setdefault(key, len(numbers))
+        fixed = np.array([b if kind is int else 0 for kind, b in numbers], np.int64)
+        holdings = []
+        for holding, bits in self.model.holdings.items():
+            mine = [(value, at) for (kind, value), at in numbers.items() if kind is holding]
+            if mine:
+                rows = self._jit.rows(holding, [value for value, _ in mine])
+                holdings.append((holding, rows, np.array([at for _, at in mine]), self._read_by(bits)))
+        return _events(program.occupied, [numbers[key] for key in keys], self._shape.levels), fixed, holdings
+
+    def _read_by(self, function: Any) -> Array:
+        """Numbers of the design columns that a pure function may read."""
+        names = self._jit.names_read(function)
+        return np.array([c for c, (name, _) in enumerate(self._columns) if name in names], np.int64)
+
+    # --- one block ------------------------------------------------------------------------------------------------
+
+    def _block_size(self, plan: _Plan) -> int:
+        tasks = max(1, len(plan.program.tasks))
+        row = 8 * self._driver.TIME_COLUMNS * tasks if plan.keeps_times else 1
+        return int(min(BLOCK, max(256, TABLE_BYTES // row)))
+
+    def _block(self, plan: _Plan, designs: Array, numbers: Array) -> dict[str, Array]:
+        """The figures of a block of designs, whose places in the call are `numbers`."""
+        n = len(designs)
+        status = np.zeros(n, np.int8)
+        machine = self._machine(designs, status)
+        keys = self._keys(designs, machine)
+        found = self._run(plan, designs, machine, keys, status)
+        held = self._peaks(plan, designs, keys, status)
+        amounts = {name: self._amounts(name, designs, keys, status) for name in self._reads}
+        with np.errstate(all="ignore"):
+            figures = dict(self._figures(plan, machine, found, held, amounts, status))
+        self._judge(plan, designs, numbers, machine, held, status)
+        failed = status == _FAILED
+        if failed.any():
+            for column in figures.values():
+                column[failed] = 0 if column.dtype == np.int64 else np.nan
+        self.status[numbers] = status
+        return figures
+
+    def _machine(self, designs: Array, status: Array) -> _Machine:
+        shape, n = self._shape, len(designs)
+        units = self._scratch.take("units", (n, len(shape.units), len(Unit._fields)))
+        levels = self._scratch.take("levels", (n, len(shape.levels), len(MemoryLevel._fields)))
+        failed = np.zeros(n, np.int8)
+        self._driver.machine_driver(self.model.machine, shape.places)(designs, self.parts, units, levels, failed)
+        status[failed != 0] = _FAILED
+        units[failed != 0] = levels[failed != 0] = 0
+        return _Machine(units, levels)
+
+    def _keys(self, designs: Array, machine: _Machine) -> _Keys:
+        """The designs as integers, and after them the rates of their machines."""
+        n, own = len(designs), len(self._columns)
+        rates = [machine.units[:, :, 0], *(machine.levels[:, :, f] for f in _RATES)]
+        wide = own + sum(r.shape[1] for r in rates)
+        values = self._scratch.take("keys", (n, wide))
+        for c, (_, path) in enumerate(self._columns):
+            column = designs
+            for name in path:
+                column = column[name]
+            values[:, c] = column.view(np.int64) if column.dtype == np.float64 else column
+        at = own
+        for r in rates:
+            values[:, at : at + r.shape[1]] = r
+            at += r.shape[1]
+        varied = np.array([bool((values[:, c] != values[0, c]).any()) for c in range(wide)], bool)
+        return _Keys(values, varied, np.arange(own, wide))
+
+    def _grouped(self, values: Array, columns: Array) -> _Groups:
+        """Rows of `values` that agree in `columns`."""
+        n = len(values)
+        ids, reps = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        if len(columns) == 0:
+            return _Groups(ids, reps[: min(1, n)])
+        size = 1 << max(4, (2 * n - 1).bit_length())
+        table = self._scratch.take(f"table {size}", (size,))
+        found = self._driver.group(values, columns, table, ids, reps)
+        return _Groups(ids, reps[:found])
+
+    def _amounts(self, name: str, designs: Array, keys: _Keys, status: Array) -> Array:
+        """What `price`, `static_w` or `area_mm2` answers, a row a design."""
+        groups = self._grouped(keys.values, keys.of(self._reads[name]))
+        out = np.zeros((len(groups.reps), len(self._shape.amounts[name])))
+        failed = np.zeros(len(groups.reps), np.int8)
+        drive = self._driver.amounts_driver(getattr(self.model, name))
+        drive(designs, groups.reps, self.parts, out, failed)
+        if failed.any():
+            status[failed[groups.ids] != 0] = _FAILED
+        return out[groups.ids] if len(groups.reps) > 1 else np.broadcast_to(out, (len(designs), out.shape[1]))
+
+    def _peaks(self, plan: _Plan, designs: Array, keys: _Keys, status: Array) -> Array:
+        """The most bits each level holds, a row a design."""
+        reads = [columns for _, _, _, columns in plan.holdings]
+        groups = self._grouped(keys.values, keys.of(np.concatenate([np.zeros(0, np.int64), *reads])))
+        n = len(groups.reps)
+        bits = self._scratch.take("bits", (n, len(plan.fixed_bits)))
+        bits[:] = plan.fixed_bits
+        failed = np.zeros(n, np.int8)
+        for holding, rows, at, _ in plan.holdings:
+            self._driver.holding_driver(self.model.holdings[holding])(designs, groups.reps, rows, at, bits, failed)
+        out = np.zeros((n, len(self._shape.levels)), np.int64)
+        self._driver.peaks(bits, *plan.events, np.zeros(len(self._shape.levels), np.int64), out, failed)
+        if failed.any():
+            status[failed[groups.ids] != 0] = _FAILED
+        return out[groups.ids]
+
+    # --- counts and time --------------------------------------------------------------------------------------------
+
+    def _run(self, plan: _Plan, designs: Array, machine: _Machine, keys: _Keys, status: Array) -> _Found:
+        """Counts over the whole program, and when it ends."""
+        picked, rows, totals = self._kinds_run(plan, designs, machine, keys)
+        n = len(designs)
+        sums = self._scratch.take("sums of counts", (n, self._shape.n_fields))
+        failed = np.zeros(n, np.int8)
+        self._driver.add_up(picked, totals, sums, failed)
+        if not plan.keeps_times:
+            ends = self._finish(plan, machine, picked, rows, failed)
+        else:
+            slots, ports = _resources(machine)
+            who = np.concatenate([picked, slots, ports], axis=1)
+            groups = self._grouped(who, np.flatnonzero((who != who[0]).any(axis=0)))
+            late = np.zeros(len(groups.reps), np.int8)
+            of_reps = _Machine(machine.units[groups.reps], machine.levels[groups.reps])
+            ends = self._finish(plan, of_reps, picked[groups.reps], rows, late)[groups.ids]
+            failed |= late[groups.ids]
+        status[failed != 0] = _FAILED
+        return _Found(sums, ends)
+
+    def _kinds_run(
+        self, plan: _Plan, designs: Array, machine: _Machine, keys: _Keys
+    ) -> tuple[Array, Any, Array]:  # fmt: skip
+        """Run every kind of task over its groups of designs: which row of each kind a design is made of, what the
+        rows found, and the counts of each row over the program."""
+        parts = [self._parted(keys, kind) for kind in plan.kinds]
+        sizes = [len(p.reps) for p in parts]
+        rows = self._rows(plan, sizes)
+        totals = self._scratch.take("totals", (sum(sizes), self._shape.n_fields))
+        picked = self._scratch.take("picked", (len(designs), len(plan.kinds)))
+        start = 0
+        for k, (kind, part) in enumerate(zip(plan.kinds, parts, strict=True)):
+            stop = start + len(part.reps)
+            self._run_kind(plan, kind, part, designs, machine, rows, totals, start, stop)
+            np.add(part.ids, start, out=picked[:, k])
+            start = stop
+        if not plan.keeps_times and _needs_times(plan, rows):
+            plan.keeps_times = True
+            return self._kinds_run(plan, designs, machine, keys)
+        return picked, rows, totals
+
+    def _parted(self, keys: _Keys, kind: _Kind) -> _Parted:
+        """Designs by what the counts and times of a kind depend on, those with the same counts side by side."""
+        counted = keys.of(kind.reads)
+        groups = self._grouped(keys.values, np.union1d(counted, keys.of(keys.rates)))
+        n = len(groups.reps)
+        same = self._grouped(keys.values[groups.reps], counted)
+        if len(same.reps) == n:
+            return _Parted(groups.ids, groups.reps, np.ones(n, np.uint8))
+        order = np.argsort(same.ids, kind="stable")
+        place = np.empty(n, np.int64)
+        place[order] = np.arange(n)
+        sorted_ids = same.ids[order]
+        fresh = np.ones(n, np.uint8)
+        fresh[1:] = sorted_ids[1:] != sorted_ids[:-1]
+        return _Parted(place[groups.ids], groups.reps[order], fresh)
+
+    def _rows(self, plan: _Plan, sizes: Sequence[int]) -> Any:
+        """Where the kinds' drivers write, all kinds after one another."""
+        width = self._driver.TIME_COLUMNS
+        n, take = sum(sizes), self._scratch.take
+        tasks = [len(kind.tasks) for kind in plan.kinds]
+        per_row = [width * m if plan.keeps_times else 0 for m in tasks]
+        at = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.repeat(per_row, sizes))])[:-1].astype(np.int64)
+        space = max([sum(a * b for a, b in zip(per_row, sizes, strict=True)), *(width * m for m in tasks), 1])
+        failed = take("failed rows", (n,), np.int8)
+        failed[:] = 0
+        first = np.cumsum([0, *tasks])[:-1].astype(np.int64)
+        return self._driver.Rows(
+            first, np.array(tasks, np.int64), take("times", (space,)), at, take("sums", (n, 3)),
+            take("serial", (n, 3)), take("spans", (n,), np.float64), failed,
+        )  # fmt: skip
+
+    def _run_kind(
+        self, plan: _Plan, kind: _Kind, part: _Parted, designs: Array, machine: _Machine, rows: Any, totals: Array,
+        start: int, stop: int,
+    ) -> None:  # fmt: skip
+        n = stop - start if plan.keeps_times else 1
+        shape = (n, len(kind.tasks), self._driver.TIME_COLUMNS)
+        at = int(rows.at[start]) if plan.keeps_times else 0
+        times = rows.times[at : at + int(np.prod(shape))].reshape(shape)
+        counts = self._scratch.take("counts", (len(kind.tasks), self._shape.n_fields))
+        drive = self._driver.kind_driver(self.model.kernels[kind.task_type], self._shape.columns)
+        units = machine.units.view(self._shape.unit_type)[..., 0]
+        levels = machine.levels.view(self._shape.level_type)[..., 0]
+        drive(
+            designs, units, levels, self._dram, part.reps, part.fresh, kind.tasks, kind.times_run,
+            plan.keeps_times, counts,
+            totals[start:stop], times, rows.sums[start:stop], rows.serial[start:stop], rows.spans[start:stop],
+            rows.status[start:stop],
+        )  # fmt: skip
+
+    def _finish(self, plan: _Plan, machine: _Machine, picked: Array, rows: Any, failed: Array) -> Array:
+        slots, ports = _resources(machine)
+        out = np.zeros((len(picked), 3), np.int64)
+        work = self._work(plan, slots)
+        units = len(self._shape.units)
+        self._driver.finish_driver()(picked, rows, plan.order, slots, ports, units, work, out, failed)
+        return out
+
+    def _work(self, plan: _Plan, slots: Array) -> Any:
+        """Scratch for the recurrence of one program."""
+        from hwsim.timing import recurrence
+
+        n = len(plan.program) if plan.keeps_times else 0
+        take, resources = self._scratch.take, slots.shape[1]
+
+        def columns(kind: Any, size: int) -> dict[str, Any]:
+            return {name: take(f"{kind.__name__}.{name}", (size,)) for name in kind._fields}
+
+        order = plan.order
+        steps = recurrence.Steps(**columns(recurrence.Steps, n) | {
+            "load_waits": order.load_waits, "dep_start": order.dep_start, "dep": order.dep,
+        })  # fmt: skip
+        ring = take("ring", (int(slots.sum(axis=1).max(initial=0)),))
+        units = take("unit_free", (len(self._shape.units),))
+        scratch = recurrence.Scratch(**columns(recurrence.Scratch, resources) | {"ring": ring, "unit_free": units})
+        times = take("own times", (len(plan.program.tasks), self._driver.TIME_COLUMNS))
+        return self._driver.Work(times, steps, recurrence.Times(**columns(recurrence.Times, n)), scratch)
+
+    # --- the figures ------------------------------------------------------------------------------------------------
+
+    def _figures(
+        self, plan: _Plan, machine: _Machine, found: _Found, held: Array, amounts: Mapping[str, Array], status: Array
+    ) -> Iterator[tuple[str, Array]]:
+        shape, totals = self._shape, found.totals
+        makespan = found.ends[:, 0]
+        latency = makespan / PS_PER_S
+        runs = latency > 0
+        per_second = np.where(runs, 1 / latency, 0.0)
+        static = amounts["static_w"]
+        energies = self._energies(totals, amounts["price"], static, latency)
+        dynamic = [joules for name, joules in energies.items() if name in shape.components]
+        energy = _added(dynamic, len(latency)) + _added(static.T, len(latency)) * latency
+        executed = totals[:, shape.executed].copy() if shape.executed >= 0 else np.zeros(len(latency), np.int64)
+        peak = _added(machine.units[:, :, 1].T * machine.units[:, :, 0].T * 1e3, len(latency))
+        yield "cycles", _cycles(makespan, machine.units[:, 0, 0])
+        yield "latency_s", latency
+        yield "throughput_per_s", plan.turns * per_second if plan.turns else per_second
+        yield "energy_j", energy
+        yield "power_w", np.where(runs, energy / latency, 0.0)
+        yield "area_mm2", _added(amounts["area_mm2"].T, len(latency))
+        yield "macs", np.full(len(latency), plan.macs)
+        yield "macs_executed", executed
+        yield "utilisation", np.where(runs & (peak > 0), executed / (peak * latency), 0.0)
+        if plan.turns:
+            yield "time_to_first_token_s", found.ends[:, 1] / PS_PER_S
+        if plan.turns > 1:
+            yield "time_per_token_s", (found.ends[:, 2] - found.ends[:, 1]) / (plan.turns - 1) / PS_PER_S
+        for name, fields in shape.traffic.items():
+            yield f"traffic_bits.{name}", _checked_sum(totals, fields, status)
+        for at, level in enumerate(shape.levels):
+            yield f"memory_peak_bits.{level}", held[:, at].copy()
+        for name, joules in energies.items():
+            yield f"energy_breakdown_j.{name}", np.where(joules != 0, joules, np.nan)
+
+    def _energies(self, totals: Array, prices: Array, static: Array, latency: Array) -> dict[str, Array]:
+        """Joules by component: dynamic, then static."""
+        joules: dict[str, Array] = {}
+        for f, component in enumerate(self._shape.components_of):
+            if prices[:, f].any():
+                own = totals[:, f] * prices[:, f] / PJ_PER_J
+                joules[component] = joules[component] + own if component in joules else own
+        for at, component in enumerate(self._shape.amounts["static_w"]):
+            joules[f"{component} (static)"] = np.where(static[:, at] != 0, static[:, at] * latency, np.nan)
+        return joules
+
+    def _judge(
+        self, plan: _Plan, designs: Array, numbers: Array, machine: _Machine, held: Array, status: Array
+    ) -> None:
+        """Mark what cannot run: a level that holds too little, or what the model itself checks."""
+        capacity = machine.levels[:, :, _CAPACITY]
+        for i in np.flatnonzero(((held > capacity).any(axis=1)) & (status == _OK)):
+            status[i] = _INFEASIBLE
+            texts = [
+                capacity_text(level, int(held[i, at]), int(capacity[i, at]))
+                for at, level in enumerate(self._shape.levels)
+                if held[i, at] > capacity[i, at]
+            ]
+            self._whys[int(numbers[i])] = "; ".join(texts)
+        if not self._static_check:
+            self._check_each(plan, designs, numbers, status)
+
+    def _check_each(self, plan: _Plan, designs: Array, numbers: Array, status: Array) -> None:
+        """The model's own check, design by design: it is ordinary Python."""
+        for i in np.flatnonzero(status != _FAILED):
+            design = _built(self.model.Design, designs[i])
+            found = self.model.check(design, self.parts, plan.program)
+            texts = [f"{v.what}: {v.demand:.15g} of {v.bound:.15g} {v.unit}" for v in found]
+            if texts:
+                status[i] = _INFEASIBLE
+                before = self._whys.get(int(numbers[i]))
+                self._whys[int(numbers[i])] = "; ".join([before, *texts] if before else texts)
+
+
+# --- what a model is made of --------------------------------------------------------------------------------------
+
+
+_RATES = tuple(i for i, name in enumerate(MemoryLevel._fields) if name not in ("capacity_bits", "slots"))
+_CAPACITY = MemoryLevel._fields.index("capacity_bits")
+_SLOTS = MemoryLevel._fields.index("slots")
+_SHARED = MemoryLevel._fields.index("shared_port")
+
+
+class _Machine(NamedTuple):
+    """Units and levels of every design's machine, as integers."""
+
+    units: Array
+    levels: Array
+
+
+class _Keys(NamedTuple):
+    """Designs as integers, a row each: `varied` says which columns differ in this block, `rates` are the columns of
+    the machine."""
+
+    values: Array
+    varied: Array
+    rates: Array
+
+    def of(self, columns: Array) -> Array:
+        """Those of `columns` that differ in this block."""
+        kept: Array = np.unique(columns[self.varied[columns]])
+        return kept
+
+
+class _Parted(NamedTuple):
+    """Groups of designs for one kind of task; `fresh` is 0 where a group's counts are those of the group before."""
+
+    ids: Array
+    reps: Array
+    fresh: Array
+
+
+class _Found(NamedTuple):
+    """Counts over the program, and the ends of the program, of the first and of the last token."""
+
+    totals: Array
+    ends: Array
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Shape:
+    """Names and numbers of a model's units, levels and counts."""
+
+    units: tuple[str, ...]
+    levels: tuple[str, ...]
+    places: tuple[tuple[int, int], ...]
+    columns: Any
+    n_fields: int
+    components_of: tuple[str, ...]
+    components: frozenset[str]
+    executed: int
+    traffic: dict[str, list[int]]
+    amounts: dict[str, tuple[str, ...]]
+    unit_type: Any
+    level_type: Any
+
+    @staticmethod
+    def of(model: Model, design: Any, parts: Parts) -> _Shape:
+        """Read from one design's machine."""
+        machine = model.machine(design, parts)
+        columns, names = layout(model.Counts, machine)
+        places = tuple(
+            (1, names.levels.index(f)) if f in names.levels else (0, names.units.index(f)) for f in machine._fields
+        )
+        traffic: dict[str, list[int]] = {f"{level}.{way}": [] for level in names.levels for way in ("read", "write")}
+        for f, kind in enumerate(columns.kind):
+            if kind in (LOAD, MOVE, STORE):
+                traffic[f"{names.levels[columns.resource[f]]}.{('read', 'write')[columns.write[f]]}"].append(f)
+        components = tuple(c or f for c, f in zip(names.components, names.fields, strict=True))
+        amounts = {n: getattr(model, n)(design, parts)._fields for n in ("price", "static_w", "area_mm2")}
+        executed = names.fields.index("macs_executed") if "macs_executed" in names.fields else -1
+        return _Shape(
+            names.units, names.levels, places, columns, len(names.fields), components, frozenset(components), executed,
+            traffic, amounts, _record(Unit), _record(MemoryLevel),
+        )  # fmt: skip
+
+
+def _record(kind: Any) -> Any:
+    return np.dtype([(name, np.int64) for name in kind._fields], align=True)
+
+
+def _leaves(dtype: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Every number of a record type: the field of the outermost record it lies in, and the way to it."""
+    for name in dtype.names:
+        inner = dtype[name]
+        if inner.names:
+            yield from _leaves(inner, (*path, name))
+        else:
+            yield (path[0] if path else name), (*path, name)
+
+
+def _built(kind: Any, row: Any) -> Any:
+    """The dataclass that a record stands for."""
+    import typing
+
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for f in dataclasses.fields(kind):
+        value = row[f.name]
+        hint = hints[f.name]
+        values[f.name] = _built(hint, value) if dataclasses.is_dataclass(hint) else hint(value.item())
+    return kind(**values)
+
+
+def _passes_always(check: Any) -> bool:
+    """Whether `check` is nothing but `return ()`."""
+    code = [step for step in dis.get_instructions(check) if step.opname not in ("RESUME", "NOP")]
+    loads = [step.argval for step in code if step.opname in ("LOAD_CONST", "RETURN_CONST")]
+    known = {"LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
+    return loads == [()] and all(step.opname in known for step in code)
+
+
+# --- a program as arrays ------------------------------------------------------------------------------------------
+
+
+def _times_run(program: Program) -> Array:
+    """int64[tasks, 3]: how often each task runs in all, up to the end of the first token, and of the last."""
+    turns = [turn for turn in program.turn if turn >= 0]
+    ends = [len(program), 0, 0]
+    if turns:
+        for k, wanted in ((1, min(turns)), (2, max(turns))):
+            ends[k] = 1 + max(i for i, turn in enumerate(program.turn) if turn == wanted)
+    out = np.zeros((len(program.tasks), 3), np.int64)
+    steps = np.array(program.task, np.int64)
+    for k, end in enumerate(ends):
+        out[:, k] = np.bincount(steps[:end], minlength=len(program.tasks))
+    return out
+
+
+MAX_LOOKS = 64
+
+
+def _needed(after: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    """The dependencies of every step less those that another of them waits for anyway, as far as a short look back
+    tells: a result is never done before what it waited for."""
+    out: list[list[int]] = []
+    for deps in after:
+        kept: list[int] = []
+        for dep in sorted(set(deps), reverse=True):
+            if not any(_reaches(out, later, dep) for later in kept):
+                kept.append(dep)
+        out.append(kept)
+    return out
+
+
+def _reaches(needed: Sequence[Sequence[int]], start: int, goal: int) -> bool:
+    waiting, seen, looks = [start], set(), 0
+    while waiting and looks < MAX_LOOKS:
+        looks += 1
+        for dep in needed[waiting.pop()]:
+            if dep == goal:
+                return True
+            if dep > goal and dep not in seen:
+                seen.add(dep)
+                waiting.append(dep)
+    return False
+
+
+def _order(program: Program, numbers: Array) -> tuple[Any, ...]:
+    """The fields of `hwsim.timing.driver.Order`."""
+    needed = _needed(program.after)
+    start = np.cumsum([0, *map(len, needed)]).astype(np.int64)
+    dep = np.array([d for deps in needed for d in deps], np.int64)
+    turns = np.array(program.turn, np.int64)
+    generated = turns[turns >= 0]
+    first = np.flatnonzero(turns == generated.min()) if len(generated) else np.zeros(0, np.int64)
+    last = np.flatnonzero(turns == generated.max()) if len(generated) else np.zeros(0, np.int64)
+    chained = int(all(deps == ([i - 1] if i else []) for i, deps in enumerate(needed)))
+    waits = np.array(program.load_waits, np.int64)
+    task = numbers[program.task] if len(program) else np.zeros(0, np.int64)
+    return task, start, dep, waits, first, last, chained
+
+
+def _events(
+    placed: Sequence[Placement], holding: Sequence[int], levels: Sequence[str]
+) -> tuple[Array, Array, Array, Array]:
+    """Level, holding, sign and end-of-step mark of every beginning and end of a placement, level by level in the
+    order of steps."""
+    at = {level: k for k, level in enumerate(levels)}
+    begins = [(at[p.level], p.first, h, 1) for p, h in zip(placed, holding, strict=True)]
+    ends = [(at[p.level], p.last + 1, h, -1) for p, h in zip(placed, holding, strict=True)]
+    events = sorted(begins + ends)
+    moment = [k + 1 == len(events) or events[k][:2] != events[k + 1][:2] for k in range(len(events))]
+    columns = np.array(events, np.int64).reshape(-1, 4)
+    level, found, sign = (np.ascontiguousarray(columns[:, c]) for c in (0, 2, 3))
+    return level, found, sign, np.array(moment, np.int64)
+
+
+def _needs_times(plan: _Plan, rows: Any) -> bool:
+    """Whether the end of the program is more than a sum of work for any row."""
+    serial = rows.serial[rows.status == 0]
+    if not len(serial):
+        return False
+    units = serial[:, 0]
+    sums = plan.order.chained or ((units >= 0).all() and (units == units[0]).all() and not serial[:, 2].any())
+    return bool(serial[:, 1].any() or not sums)
+
+
+def _resources(machine: _Machine) -> tuple[Array, Array]:
+    """Slots and ports as in `hwsim.evaluation.resources_of`: reads of level k are resource 2 k, its writes 2 k + 1."""
+    slots = np.repeat(machine.levels[:, :, _SLOTS], 2, axis=1)
+    ports = np.empty_like(slots)
+    ports[:] = np.arange(slots.shape[1])
+    ports[:, 1::2] -= (machine.levels[:, :, _SHARED] == 1).astype(np.int64)
+    return slots, ports
+
+
+# --- columns ------------------------------------------------------------------------------------------------------
+
+
+def _added(columns: Any, n: int) -> Array:
+    """The sum of columns, from the first to the last as Python adds them up."""
+    total = np.zeros(n)
+    for column in columns:
+        total += column
+    return total
+
+
+def _checked_sum(totals: Array, fields: Sequence[int], status: Array) -> Array:
+    """Fields of `totals` added; rows whose sum leaves 64 bits fail."""
+    out = np.zeros(len(totals), np.int64)
+    shadow = np.zeros(len(totals))
+    for f in fields:
+        out += totals[:, f]
+        shadow += np.abs(totals[:, f].astype(np.float64))
+    if len(fields) > 1:
+        status[shadow >= LARGEST] = _FAILED
+    return out
+
+
+def _cycles(makespan: Array, clock_khz: Array) -> Array:
+    """round(makespan * clock / 1e9) as Python's integers have it."""
+    out = np.rint(makespan.astype(np.float64) * clock_khz.astype(np.float64) / 1e9).astype(np.int64)
+    for i in np.flatnonzero((makespan >= EXACT_FLOAT) | (clock_khz >= EXACT_FLOAT)):
+        out[i] = round(int(makespan[i]) * int(clock_khz[i]) / 1e9)
+    return out

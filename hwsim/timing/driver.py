@@ -1,0 +1,710 @@
+"""A model's pure functions over many designs at once: what the compiled batch evaluation runs.
+
+    machine_driver, amounts_driver, holding_driver   one pure function over the designs
+    kind_driver      count and time all tasks of one kind; totals over the program
+    finish           when the program ends, design by design
+    peaks            what every memory level holds at most, in program order
+    group            designs that agree in some columns, found by hashing
+
+Every driver fills arrays that its caller owns and uses again, runs without the GIL, and marks the rows in which a
+divisor was zero or an integer left 64 bits. The timing of a task is `hwsim.demand.task_times` with the layout's loop
+unrolled: each field's share is a closure over its indices, which the compiler folds to constants.
+
+Importing this module imports numba.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+
+from hwsim.demand import CHUNKS as CHUNKS_KIND
+from hwsim.demand import DRAIN, LOAD, MOVE, STORE, WORK, Layout
+from hwsim.memory import latency_ps, level_ps
+from hwsim.pure import cycles_to_ps, pure
+from hwsim.timing import recurrence
+from hwsim.timing.compile import CHECKED, compile_engine, compile_pure, compiled_recurrence
+from hwsim.timing.recurrence import Column, pipeline
+
+T_LOAD, T_LOAD_PS, T_LEAD, T_UNIT, T_WORK, T_DRAIN, T_STORE, T_STORE_PS, T_CHUNKS = range(9)
+TIME_COLUMNS = 9
+"""A task's time as the drivers keep it: the fields of `hwsim.demand.TaskTime` less `bound`."""
+
+FAILED = 1
+NOT_SERIAL = -2
+"""In place of a unit: the tasks of a row load, store, drain, or work on several units."""
+LARGEST_SPAN_PS = 2.0**62
+"""Time can only leave 64 bits where all durations of a program together come near it."""
+
+ROW: dict[str, Any] = CHECKED | {"_nrt": False}
+"""Options of what handles one design: checked arithmetic, errors raised."""
+LOOP: dict[str, Any] = {"error_model": "python", "nogil": True, "_nrt": False}
+"""Options of what walks over designs and catches the errors of each."""
+
+
+# --- one pure function over the designs -------------------------------------------------------------------------
+
+
+@cache
+def machine_driver(machine: Callable[..., Any], places: tuple[tuple[int, int], ...]) -> Any:
+    """drive(designs, parts, units, levels, status): the machine of designs[i] in row i.
+
+    places  per field of the Machine: 0 for a unit and 1 for a level, and its index among those
+    units   int64[designs, units, fields of Unit]
+    levels  int64[designs, levels, fields of MemoryLevel]
+    """
+    built = compile_pure(machine)
+    write = _written(places)
+
+    @numba.njit(**LOOP)
+    def drive(designs: Any, parts: Any, units: Any, levels: Any, status: Any) -> None:
+        for i in range(len(designs)):
+            try:
+                write(built(designs[i], parts), units, levels, i)
+            except Exception:
+                status[i] = FAILED
+
+    return drive
+
+
+def _written(places: Sequence[tuple[int, int]]) -> Any:
+    """A function that writes every field of a machine to its place: fields differ in type, so there is no loop."""
+    whole: Any = None
+    for field, (is_level, at) in enumerate(places):
+        whole = _field_writer(field, at, bool(is_level), whole)
+    return whole
+
+
+def _field_writer(field: int, at: int, is_level: bool, before: Any) -> Any:
+    def to_level(machine: Any, units: Any, levels: Any, i: Any) -> None:
+        row = machine[field]
+        for k in range(len(row)):
+            levels[i, at, k] = row[k]
+
+    def to_unit(machine: Any, units: Any, levels: Any, i: Any) -> None:
+        row = machine[field]
+        for k in range(len(row)):
+            units[i, at, k] = row[k]
+
+    own = numba.njit(**LOOP)(to_level if is_level else to_unit)
+    if before is None:
+        return own
+
+    @numba.njit(**LOOP)
+    def both(machine: Any, units: Any, levels: Any, i: Any) -> None:
+        before(machine, units, levels, i)
+        own(machine, units, levels, i)
+
+    return both
+
+
+@cache
+def amounts_driver(function: Callable[..., Any]) -> Any:
+    """drive(designs, reps, parts, out, status): the numbers that function(design, parts) answers with, in row g."""
+    built = compile_pure(function)
+
+    @numba.njit(**LOOP)
+    def drive(designs: Any, reps: Any, parts: Any, out: Any, status: Any) -> None:
+        for g in range(len(reps)):
+            try:
+                row = built(designs[reps[g]], parts)
+                for k in range(len(row)):
+                    out[g, k] = row[k]
+            except Exception:
+                status[g] = FAILED
+
+    return drive
+
+
+@cache
+def holding_driver(bits: Callable[..., Any]) -> Any:
+    """drive(designs, reps, holdings, columns, out, status): bits(design, holding) into out[g, columns[h]]."""
+    built = compile_pure(bits)
+
+    @numba.njit(**LOOP)
+    def drive(designs: Any, reps: Any, holdings: Any, columns: Any, out: Any, status: Any) -> None:
+        for g in range(len(reps)):
+            try:
+                design = designs[reps[g]]
+                for h in range(len(holdings)):
+                    out[g, columns[h]] = built(design, holdings[h])
+            except Exception:
+                status[g] = FAILED
+
+    return drive
+
+
+# --- the time of a task, field by field -------------------------------------------------------------------------
+
+
+def _cycles_part(field: int, unit: int) -> Any:
+    """Picoseconds of one field of cycles."""
+    to_ps = compile_pure(cycles_to_ps)
+
+    @numba.njit(**ROW)
+    def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
+        value = counts[field]
+        return to_ps(value, units[unit].clock_khz) if value > 0 else 0
+
+    return part
+
+
+def _traffic_part(field: int, runs: int, level: int, write: int) -> Any:
+    """Picoseconds one field of traffic holds its port: `hwsim.demand.traffic_ps`."""
+    held = compile_pure(level_ps)
+    counted = runs if runs >= 0 else field
+    floor = 1 if runs >= 0 else 0
+
+    @numba.njit(**ROW)
+    def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
+        bits = counts[field]
+        if bits <= 0:
+            return 0
+        pieces = np.int64(1)
+        if floor == 1:
+            pieces = max(pieces, counts[counted])
+        # Not as literals: each would have the whole of the memory's timing compiled once more.
+        return held(levels[level], dram, bits, pieces, np.int64(write))
+
+    return part
+
+
+def _sum_or_max(level: int, first: Any, second: Any) -> Any:
+    """Two transfers while the unit works: one after the other on a shared port, at the same time on two."""
+
+    @numba.njit(**ROW)
+    def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
+        a = first(counts, units, levels, dram)
+        b = second(counts, units, levels, dram)
+        return a + b if levels[level].shared_port == 1 else max(a, b)
+
+    return part
+
+
+def _larger(first: Any, second: Any) -> Any:
+    @numba.njit(**ROW)
+    def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
+        return max(first(counts, units, levels, dram), second(counts, units, levels, dram))
+
+    return part
+
+
+def _nothing() -> Any:
+    @numba.njit(**ROW)
+    def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
+        return 0
+
+    return part
+
+
+def _folded(parts: Sequence[Any], join: Callable[[Any, Any], Any]) -> Any:
+    """All parts joined pair by pair; 0 where there is none."""
+    if not parts:
+        return _nothing()
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = join(whole, part)
+    return whole
+
+
+def _named(fields: Sequence[tuple[int, int]], otherwise: int, last: bool) -> Any:
+    """The second number of the first (or the last) pair whose first names a positive count."""
+    whole = _constant(otherwise)
+    for field, value in fields if last else reversed(fields):
+        whole = _if_positive(field, value, whole)
+    return whole
+
+
+def _constant(value: int) -> Any:
+    @numba.njit(**ROW)
+    def part(counts: Any) -> Any:
+        return value
+
+    return part
+
+
+def _if_positive(field: int, value: int, otherwise: Any) -> Any:
+    @numba.njit(**ROW)
+    def part(counts: Any) -> Any:
+        return value if counts[field] > 0 else otherwise(counts)
+
+    return part
+
+
+def _count_or_one(fields: Sequence[int]) -> Any:
+    """The last positive count of `fields`, or 1."""
+    whole = _constant(1)
+    for field in fields:
+        whole = _own_if_positive(field, whole)
+    return whole
+
+
+def _own_if_positive(field: int, otherwise: Any) -> Any:
+    @numba.njit(**ROW)
+    def part(counts: Any) -> Any:
+        return counts[field] if counts[field] > 0 else otherwise(counts)
+
+    return part
+
+
+def _of_kind(columns: Layout, kind: int) -> list[tuple[int, int]]:
+    return [(f, columns.resource[f]) for f, k in enumerate(columns.kind) if k == kind]
+
+
+@cache
+def task_timer(columns: Layout) -> Any:
+    """`hwsim.demand.task_times` for one layout, without its loop and without `bound`: timer(counts, units, levels,
+    dram) -> the nine numbers of a task's time."""
+
+    def transfers(kind: int) -> list[tuple[int, Any]]:
+        return [(at, _traffic_part(f, columns.runs[f], at, columns.write[f])) for f, at in _of_kind(columns, kind)]
+
+    moves = transfers(MOVE)
+    by_level = [
+        _folded([p for at, p in moves if at == level], partial(_sum_or_max, level))
+        for level in sorted({at for at, _ in moves})
+    ]
+    work = _folded([_cycles_part(f, u) for f, u in _of_kind(columns, WORK)] + by_level, _larger)
+    drain = _folded([_cycles_part(f, u) for f, u in _of_kind(columns, DRAIN)], _larger)
+    load = _folded([p for _, p in transfers(LOAD)], _larger)
+    store = _folded([p for _, p in transfers(STORE)], _larger)
+    unit_of = _named(_of_kind(columns, WORK), -1, last=True)
+    load_of = _named(_of_kind(columns, LOAD), -1, last=False)
+    store_of = _named(_of_kind(columns, STORE), -1, last=False)
+    chunks_of = _count_or_one([f for f, _ in _of_kind(columns, CHUNKS_KIND)])
+    latency = compile_pure(latency_ps)
+
+    @numba.njit(**ROW)
+    def timer(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
+        at = load_of(counts)
+        lead = latency(levels[at], dram) if at >= 0 else 0
+        return (
+            at, load(counts, units, levels, dram), lead,
+            unit_of(counts), work(counts, units, levels, dram), drain(counts, units, levels, dram),
+            store_of(counts), store(counts, units, levels, dram), chunks_of(counts),
+        )  # fmt: skip
+
+    return timer
+
+
+# --- all tasks of one kind --------------------------------------------------------------------------------------
+
+
+def _counter(count: Callable[..., Any]) -> Any:
+    """count_all(designs[i], tasks, times_run, counts, totals): every task's counts, and their sums over the program."""
+    built = compile_pure(count)
+
+    @numba.njit(**ROW)
+    def count_all(design: Any, tasks: Any, times_run: Any, counts: Any, totals: Any) -> None:
+        for f in range(len(totals)):
+            totals[f] = 0
+        for j in range(len(tasks)):
+            row = built(design, tasks[j])
+            n = times_run[j, 0]
+            for f in range(len(row)):
+                counts[j, f] = row[f]
+                totals[f] = totals[f] + n * row[f]
+
+    return count_all
+
+
+def _timed(columns: Layout) -> Any:
+    """time_all(units, levels, dram, counts, times_run, keep, times, sums): every task's time, and how the whole
+    program's time adds up where its steps follow one another. Answers (the one unit or NOT_SERIAL, whether anything
+    loads or stores, whether anything drains, all durations together)."""
+    timer = task_timer(columns)
+
+    @numba.njit(**ROW)
+    def time_all(
+        units: Any, levels: Any, dram: Any, counts: Any, times_run: Any, keep: Any, times: Any, sums: Any
+    ) -> Any:
+        only, moves, drains, span = -1, 0, 0, 0.0
+        for k in range(3):
+            sums[k] = 0
+        for j in range(len(counts)):
+            t = timer(counts[j], units, levels, dram)
+            busy = t[T_DRAIN]
+            if t[T_UNIT] >= 0:
+                busy = busy + t[T_WORK]
+            for k in range(3):
+                sums[k] = sums[k] + times_run[j, k] * busy
+            if t[T_LOAD] >= 0:
+                moves = max(moves, 1)
+            if t[T_STORE] >= 0:
+                moves = 2
+            if t[T_DRAIN] > 0:
+                drains = 1
+            if j == 0:
+                only = t[T_UNIT]
+            if t[T_UNIT] < 0 or only != t[T_UNIT]:
+                only = NOT_SERIAL
+            n = float(times_run[j, 0])
+            span += n * (float(t[T_LOAD_PS]) + float(t[T_CHUNKS]) * float(t[T_LEAD]) + float(busy))
+            span += n * float(t[T_STORE_PS])
+            if keep:
+                for k in range(TIME_COLUMNS):
+                    times[j, k] = t[k]
+        return only, moves, drains, span
+
+    return time_all
+
+
+@cache
+def kind_driver(count: Callable[..., Any], columns: Layout) -> Any:
+    """drive(designs, units, levels, dram, reps, fresh, tasks, times_run, keep, counts, totals, times, sums, serial,
+    spans, status).
+
+    reps, fresh    row g is designs[reps[g]]; where fresh[g] is 0 its counts are those of the row before
+    times_run      int64[tasks, 3]: how often each task runs in all, up to the first token, and up to the last
+    counts         int64[tasks, fields]: scratch
+    totals         int64[rows, fields]: counts summed over the program
+    times          int64[rows, tasks, TIME_COLUMNS], filled when `keep` is set
+    sums           int64[rows, 3]: work and drain summed as `times_run` says
+    serial         int64[rows, 3]: the one unit that works (or NOT_SERIAL), whether nothing (0), loads (1) or
+                   stores (2) move data, whether anything drains
+    spans          float64[rows]: all durations together, in picoseconds
+    """
+    count_all = _counter(count)
+    time_all = _timed(columns)
+
+    @numba.njit(**LOOP)
+    def drive(
+        designs: Any, units: Any, levels: Any, dram: Any, reps: Any, fresh: Any, tasks: Any, times_run: Any,
+        keep: Any, counts: Any, totals: Any, times: Any, sums: Any, serial: Any, spans: Any, status: Any,
+    ) -> None:  # fmt: skip
+        counted = False
+        for g in range(len(reps)):
+            try:
+                i = reps[g]
+                if fresh[g] or not counted:
+                    counted = False
+                    count_all(designs[i], tasks, times_run, counts, totals[g])
+                    counted = True
+                else:
+                    for f in range(totals.shape[1]):
+                        totals[g, f] = totals[g - 1, f]
+                kept = times[g] if keep else times[0]
+                only, moves, drains, span = time_all(
+                    units[i], levels[i], dram[0], counts, times_run, keep, kept, sums[g]
+                )
+                serial[g, 0] = only
+                serial[g, 1] = moves
+                serial[g, 2] = drains
+                spans[g] = span
+            except Exception:
+                status[g] = FAILED
+
+    return drive
+
+
+# --- the end of the program -------------------------------------------------------------------------------------
+
+
+@pure
+def finish_without_stores(
+    order: Column, dep_start: Column, dep: Column, load_waits: Column,
+    times: Any, resources: recurrence.Resources, done: Column, scratch: recurrence.Scratch,
+) -> int:  # fmt: skip
+    """`hwsim.timing.recurrence.run_recurrence` for programs that store nothing, as far as `done`; the makespan.
+
+    order  index into `times` of every step
+    times  int64[tasks, TIME_COLUMNS]
+    done   is filled with the picosecond at which each step's result can be used
+    """
+    for u in range(resources.n_units):
+        scratch.unit_free[u] = 0
+    for k in range(len(scratch.ring)):
+        scratch.ring[k] = 0
+    at = 0
+    for r in range(len(resources.slots)):
+        scratch.ring_at[r] = at
+        at = at + resources.slots[r]
+        scratch.head[r] = 0
+        scratch.load_free[r] = 0
+    latest = 0
+    for i in range(len(order)):
+        t = order[i]
+        deps = 0
+        for k in range(dep_start[i], dep_start[i + 1]):
+            deps = max(deps, done[dep[k]])
+        ready = deps
+        work = 0
+        u = times[t, T_UNIT]
+        if u >= 0:
+            ready = max(deps, scratch.unit_free[u])
+            work = times[t, T_WORK]
+        end = ready + work
+        if times[t, T_LOAD] >= 0:
+            r = 2 * times[t, T_LOAD]
+            turn = scratch.load_free[r]
+            if load_waits[i] and deps > turn:
+                turn = deps
+            base = scratch.ring_at[r]
+            head = scratch.head[r]
+            depth = resources.slots[r]
+            load = times[t, T_LOAD_PS]
+            lead = times[t, T_LEAD]
+            if times[t, T_CHUNKS] == 1:
+                turn = max(turn, scratch.ring[base + head]) + load
+                end = max(ready, turn + lead) + work
+                scratch.ring[base + head] = end
+                head = head + 1
+                if head == depth:
+                    head = 0
+            else:
+                turn, end, _, head = pipeline(
+                    times[t, T_CHUNKS], load, lead, work, 0, turn, ready, 0, scratch.ring, base, depth, head
+                )
+            scratch.load_free[r] = turn
+            scratch.head[r] = head
+        if u >= 0:
+            scratch.unit_free[u] = end
+        end = end + times[t, T_DRAIN]
+        done[i] = end
+        latest = max(latest, end)
+    return latest
+
+
+class Order(NamedTuple):
+    """A program's steps as arrays: the task of each, what it waits for, and which end with the first and last token.
+
+    task        int64[steps], numbered so that tasks of one kind follow one another
+    dep_start   int64[steps + 1], with `dep` as in `hwsim.timing.recurrence.Steps`
+    load_waits  int64[steps]
+    first       int64[...]: steps of the first token; empty where the program generates none
+    last        int64[...]: steps of the last token
+    chained     1 when every step waits for the one before it
+    """
+
+    task: Any
+    dep_start: Any
+    dep: Any
+    load_waits: Any
+    first: Any
+    last: Any
+    chained: int
+
+
+class Rows(NamedTuple):
+    """What the kinds' drivers found, row by row, all kinds after one another.
+
+    first   int64[kinds]: where a kind's tasks begin among all tasks
+    n       int64[kinds]: how many there are
+    times   int64[...]: every row's times, flat
+    at      int64[rows]: where a row's times begin
+    sums, serial, spans, status: as in `kind_driver`
+    """
+
+    first: Any
+    n: Any
+    times: Any
+    at: Any
+    sums: Any
+    serial: Any
+    spans: Any
+    status: Any
+
+
+class Work(NamedTuple):
+    """Scratch of `finish`: the times of one design's tasks, and columns for the recurrence."""
+
+    times: Any
+    steps: recurrence.Steps
+    out: recurrence.Times
+    scratch: recurrence.Scratch
+
+
+UNKNOWN, SERIAL, LOADING, STORING = range(4)
+"""How the end of a program is found: not at all; as a sum; step by step; step by step with stores."""
+
+
+@numba.njit(**LOOP)
+def _way(picked: Any, rows: Rows, chained: int) -> int:
+    """Which of the ways above serves a design whose row of kind k is picked[k]; UNKNOWN where a row failed or times
+    might leave 64 bits."""
+    only, moves, drains, span = -1, 0, 0, 0.0
+    for k in range(len(picked)):
+        row = picked[k]
+        if rows.status[row] != 0:
+            return UNKNOWN
+        span += rows.spans[row]
+        unit = rows.serial[row, 0]
+        only = unit if k == 0 or only == unit else NOT_SERIAL
+        moves = max(moves, rows.serial[row, 1])
+        drains = max(drains, rows.serial[row, 2])
+    if not span < LARGEST_SPAN_PS:
+        return UNKNOWN
+    if moves == 0 and (chained == 1 or (only >= 0 and drains == 0)):
+        return SERIAL
+    return STORING if moves > 1 else LOADING
+
+
+@numba.njit(**LOOP)
+def _gather(picked: Any, rows: Rows, times: Any) -> None:
+    """The times of one design's tasks, from the rows of their kinds."""
+    for k in range(len(picked)):
+        at = rows.at[picked[k]]
+        for j in range(rows.n[k]):
+            for c in range(TIME_COLUMNS):
+                times[rows.first[k] + j, c] = rows.times[at + j * TIME_COLUMNS + c]
+
+
+@numba.njit(**LOOP)
+def _fill_steps(order: Order, times: Any, steps: recurrence.Steps) -> None:
+    for i in range(len(order.task)):
+        t = order.task[i]
+        load, store = times[t, T_LOAD], times[t, T_STORE]
+        steps.load[i] = 2 * load if load >= 0 else -1
+        steps.load_ps[i] = times[t, T_LOAD_PS]
+        steps.lead_ps[i] = times[t, T_LEAD]
+        steps.unit[i] = times[t, T_UNIT]
+        steps.work_ps[i] = times[t, T_WORK]
+        steps.drain_ps[i] = times[t, T_DRAIN]
+        steps.store[i] = 2 * store + 1 if store >= 0 else -1
+        steps.store_ps[i] = times[t, T_STORE_PS]
+        steps.chunks[i] = times[t, T_CHUNKS]
+
+
+@cache
+def finish_driver() -> Any:
+    """drive(picked, rows, order, slots, ports, n_units, work, out, status): when the program ends.
+
+    picked  int64[designs, kinds]: the rows of `rows` that a design is made of
+    slots   int64[designs, resources], ports likewise: as in `hwsim.timing.recurrence.Resources`
+    out     int64[designs, 3]: picoseconds until the program, the first token and the last token are done
+    """
+    whole = compiled_recurrence()
+    without_stores = compile_engine(finish_without_stores)
+
+    @numba.njit(**LOOP)
+    def latest(steps: Any, done: Any) -> Any:
+        end = 0
+        for k in range(len(steps)):
+            end = max(end, done[steps[k]])
+        return end
+
+    @numba.njit(**LOOP)
+    def drive(
+        picked: Any, rows: Any, order: Any, slots: Any, ports: Any, n_units: Any, work: Any, out: Any, status: Any
+    ) -> None:
+        for i in range(len(picked)):
+            way = _way(picked[i], rows, order.chained)
+            if way == UNKNOWN:
+                status[i] = FAILED
+            elif way == SERIAL:
+                for c in range(3):
+                    out[i, c] = 0
+                    for k in range(picked.shape[1]):
+                        out[i, c] += rows.sums[picked[i, k], c]
+            else:
+                _gather(picked[i], rows, work.times)
+                resources = recurrence.Resources(slots[i], ports[i], n_units)
+                if way == LOADING:
+                    without_stores(
+                        order.task, order.dep_start, order.dep, order.load_waits,
+                        work.times, resources, work.out.done_ps, work.scratch,
+                    )  # fmt: skip
+                else:
+                    _fill_steps(order, work.times, work.steps)
+                    whole(work.steps, resources, work.out, work.scratch)
+                end = 0
+                for s in range(len(order.task)):
+                    end = max(end, work.out.done_ps[s])
+                out[i, 0] = end
+                out[i, 1] = latest(order.first, work.out.done_ps)
+                out[i, 2] = latest(order.last, work.out.done_ps)
+
+    return drive
+
+
+# --- sums over kinds, and what is held --------------------------------------------------------------------------
+
+
+@numba.njit(**ROW)
+def _add_up(picked: Any, totals: Any, out: Any) -> None:
+    for f in range(len(out)):
+        out[f] = 0
+        for k in range(len(picked)):
+            out[f] = out[f] + totals[picked[k], f]
+
+
+@numba.njit(**LOOP)
+def add_up(picked: Any, totals: Any, out: Any, status: Any) -> None:
+    """Counts over the whole program: out[i] is the sum of totals[picked[i, k]] over kinds k."""
+    for i in range(len(picked)):
+        try:
+            _add_up(picked[i], totals, out[i])
+        except Exception:
+            status[i] = FAILED
+
+
+@numba.njit(**ROW)
+def _peaks(bits: Any, level: Any, holding: Any, sign: Any, moment: Any, held: Any, out: Any) -> None:
+    for at in range(len(out)):
+        held[at] = 0
+        out[at] = 0
+    for e in range(len(level)):
+        at = level[e]
+        held[at] = held[at] + sign[e] * bits[holding[e]]
+        if moment[e]:
+            out[at] = max(out[at], held[at])
+
+
+@numba.njit(**LOOP)
+def peaks(bits: Any, level: Any, holding: Any, sign: Any, moment: Any, held: Any, out: Any, status: Any) -> None:
+    """The most that each level holds, in program order: out[g, level] from bits[g, holding].
+
+    Event e lets holding[e] begin (sign 1) or end (sign -1) in level[e]; a level's events are in the order of their
+    steps, and moment[e] is 1 for the last event of a step.
+    """
+    for g in range(len(bits)):
+        try:
+            _peaks(bits[g], level, holding, sign, moment, held, out[g])
+        except Exception:
+            status[g] = FAILED
+
+
+# --- designs that agree -----------------------------------------------------------------------------------------
+
+
+@numba.njit(**LOOP)
+def group(keys: Any, columns: Any, table: Any, ids: Any, reps: Any) -> int:
+    """Number the rows of `keys` by their values in `columns`, in the order they are met; how many there are.
+
+    keys   int64[n, m]
+    table  int64[power of two, at least 2 n]: scratch
+    ids    int64[n]: the number of each row's group
+    reps   int64[n]: filled with the first row of each group
+    """
+    mask = len(table) - 1
+    for k in range(len(table)):
+        table[k] = -1
+    found = 0
+    for i in range(len(keys)):
+        code = np.uint64(14695981039346656037)
+        for c in range(len(columns)):
+            code = (code ^ np.uint64(keys[i, columns[c]])) * np.uint64(0x9E3779B97F4A7C15)
+            code = code ^ (code >> np.uint64(29))
+        at = np.int64(code & np.uint64(mask))
+        while True:
+            g = table[at]
+            if g < 0:
+                table[at] = found
+                reps[found] = i
+                ids[i] = found
+                found += 1
+                break
+            same = True
+            for c in range(len(columns)):
+                if keys[i, columns[c]] != keys[reps[g], columns[c]]:
+                    same = False
+                    break
+            if same:
+                ids[i] = g
+                break
+            at = (at + 1) & mask
+    return found
