@@ -20,7 +20,7 @@ from hwsim.result import Result
 FORMATS = ("png", "svg", "pdf")
 _TOP_GROUPS = 15
 _COLOURS = ("#3869b0", "#e18a2b", "#3c9a68", "#b8475c", "#7a5fb0", "#8a6a4c", "#2f9db3", "#a8a13a")
-_SETTINGS: dict[Any, Any] = {
+SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "hwsim",
     "font.size": 8.0,
@@ -29,6 +29,8 @@ _SETTINGS: dict[Any, Any] = {
     "axes.prop_cycle": cycler(color=_COLOURS),
     "text.parse_math": False,
 }
+UNDATED: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+"""What to leave out of a file so that it is the same bytes every time."""
 
 
 def layers_figure(result: Result) -> Figure:
@@ -92,11 +94,10 @@ def save(result: Result, folder: Path, suffix: str = "png") -> list[Path]:
     """
     if suffix not in FORMATS:
         raise ValueError(f"{suffix!r} is none of {', '.join(FORMATS)}")
-    undated = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[suffix]
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    with rc_context(_SETTINGS):
+    with rc_context(SETTINGS):
         for name, figure in (("layers", layers_figure(result)), ("roofline", roofline_figure(result))):
             written.append(folder / f"{name}.{suffix}")
-            figure.savefig(written[-1], metadata=undated, dpi=150)
+            figure.savefig(written[-1], metadata=UNDATED[suffix], dpi=150)
     return written
