@@ -188,7 +188,7 @@ def kills(count: int, folder: Path) -> Counter[str]:
         finished = False
         for attempt in range(200):
             make, who = random.choice(((serial, "run"), (pool, "run"), (pool, "worker")))
-            finished = killed(path, make, random.uniform(0.0, 1.3 * took), who, tally)
+            finished = killed(path, make, random.uniform(0.0, 0.5 * took), who, tally)
             if finished:
                 break
             tally["stuck"] += attempt == 199

@@ -94,7 +94,8 @@ class Database:
         self._check_kind()
 
     def _number(self, pragma: str) -> int:
-        return int(str(self.one(f"PRAGMA {pragma}")[0]))
+        found = self.one(f"PRAGMA {pragma}")[0]
+        return found if isinstance(found, int) else -1
 
     def _is_blank(self) -> bool:
         """Whether this file was never written as a database: new, or one whose creation was cut short."""
@@ -129,6 +130,8 @@ class Database:
             yield
         except sqlite3.DatabaseError as error:
             raise _told(self.path, error) from error
+        except UnicodeDecodeError as error:
+            raise damaged(self.path, "a text is not UTF-8") from error
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """All rows of a query."""
@@ -228,7 +231,7 @@ class Database:
             rows = seals = 0
             for row in self.stream(self._whole_table(table)):
                 self.sealed(table, row)
-                rows, seals = rows + 1, seals + int(str(row[-1]))
+                rows, seals = rows + 1, seals + (row[-1] if isinstance(row[-1], int) else 0)
             if totals.get(table) != (rows, seals & TOTAL_MASK):
                 raise damaged(self.path, f"rows of the table {table} are missing")
 

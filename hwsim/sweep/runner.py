@@ -38,8 +38,8 @@ MAX_PIECE = 1024
 COMMIT_S = 0.25
 """Results wait this long for others to share their transaction."""
 POLL_S = 0.05
-IDLE_S = 0.2
-"""How often a process that has nothing to do looks whether others died or finished."""
+IDLE_S = (0.01, 1.0)
+"""How often a process that has nothing to do looks whether others died or finished: soon, then less and less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +152,7 @@ class _Run:
         self.reused = self.computed = 0
         self.named = not study.kept and store.has_other_points(study)
         self.best: float | None = None
+        self.idle_s = IDLE_S[0]
         self.cut: dict[str, Any] | None = None
         self.ready: deque[tuple[Piece, dict[str, Any]]] = deque()
         self.answered: list[tuple[Piece, dict[str, Any]]] = []
@@ -291,9 +292,16 @@ class _Run:
             self.set_aside(piece.start, "each process that took it ended")
         if not self.store.open_pieces(self.study):
             return False
-        if not self._take(1):
-            time.sleep(IDLE_S)
+        if self._take(1):
+            self.idle_s = IDLE_S[0]
+        else:
+            self.sleep()
         return True
+
+    def sleep(self) -> None:
+        """Wait a little, and the next time longer."""
+        time.sleep(self.idle_s)
+        self.idle_s = min(2 * self.idle_s, IDLE_S[1])
 
     def renew(self) -> None:
         """Tell other machines, now and then, that this process lives."""
@@ -365,7 +373,7 @@ class _Search:
             run.store.reclaim_whole(run.study)
             if not run.store.open_pieces(run.study):
                 return
-            time.sleep(IDLE_S)
+            run.sleep()
         state = run.store.search(run.study)
         if state is not None:
             self.proposer.restore(state)

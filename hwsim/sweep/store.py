@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hwsim.errors import bad_input
+from hwsim.errors import bad_input, shown
 from hwsim.sweep import tables
 from hwsim.sweep.codec import canonical, study_document, study_from
 from hwsim.sweep.database import Database, damaged
@@ -104,6 +104,12 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _int(self, value: object) -> int:
+        """An integer as it was stored; another kind of value is damage."""
+        if not isinstance(value, int):
+            raise damaged(self.path, f"an integer is wanted and {shown(value)} is there")
+        return value
+
     def writing(self) -> contextlib.AbstractContextManager[None]:
         """One transaction around several changes."""
         return self.db.writing()
@@ -116,7 +122,7 @@ class Store:
         with self.writing():
             found = self.db.rows("SELECT study FROM study WHERE fingerprint = ?", (fingerprint,))
             if found:
-                number = _int(found[0][0])
+                number = self._int(found[0][0])
             else:
                 number = self._add_study(study.name, definition, fingerprint, points, kept)
                 starts = range(0, points, piece)
@@ -126,7 +132,7 @@ class Store:
         return next(s for s in self.studies() if s.number == number)
 
     def _add_study(self, name: str, definition: str, fingerprint: str, points: int, kept: bool) -> int:
-        number = _int(self.db.one("SELECT coalesce(max(study), 0) + 1 FROM study")[0])
+        number = self._int(self.db.one("SELECT coalesce(max(study), 0) + 1 FROM study")[0])
         fields = (number, fingerprint, name, definition, points, int(kept))
         self.db.insert("study", fields, turn=0)
         return number
@@ -142,7 +148,7 @@ class Store:
         for row in self.db.rows(f"SELECT {columns} FROM study ORDER BY turn, study"):
             number, fingerprint, _, definition, points, kept = self.db.sealed("study", row)
             study = study_from(json.loads(str(definition)))
-            found.append(Registered(_int(number), study, _int(points), bool(kept), str(fingerprint)))
+            found.append(Registered(self._int(number), study, self._int(points), bool(kept), str(fingerprint)))
         return found
 
     def chosen(self, name: str | None = None) -> Registered:
@@ -166,7 +172,7 @@ class Store:
             for start, _ in found:
                 self.db.change("UPDATE piece SET owner = ?, deadline = ? WHERE study = ? AND start = ?",
                                (owner, time.time() + LEASE_S, study.number, start))  # fmt: skip
-        return [Piece(_int(start), _int(stop)) for start, stop in found]
+        return [Piece(self._int(start), self._int(stop)) for start, stop in found]
 
     def renew(self, owner: str) -> None:
         """Move the deadline of everything `owner` holds."""
@@ -193,7 +199,7 @@ class Store:
     def _orphans(self, study: Registered) -> list[Piece]:
         held = self.db.rows("SELECT start, stop, owner, deadline FROM piece WHERE study = ? AND owner IS NOT NULL "
                             "AND state = 'open'", (study.number,))  # fmt: skip
-        return [Piece(_int(start), _int(stop)) for start, stop, owner, deadline in held
+        return [Piece(self._int(start), self._int(stop)) for start, stop, owner, deadline in held
                 if not _holds(str(owner), deadline)]  # fmt: skip
 
     def lost(self, study: Registered, piece: Piece) -> bool:
@@ -203,7 +209,7 @@ class Store:
         """
         with self.writing():
             (tries,) = self.db.one("SELECT tries FROM piece WHERE study = ? AND start = ?", (study.number, piece.start))
-            tries = _int(tries) + 1
+            tries = self._int(tries) + 1
             middle = (piece.start + piece.stop) // 2
             if middle > piece.start:
                 self.db.change("DELETE FROM piece WHERE study = ? AND start = ?", (study.number, piece.start))
@@ -225,9 +231,9 @@ class Store:
         for start, stop, state in self.db.rows(
             "SELECT start, stop, state FROM piece WHERE study = ? ORDER BY start", (study.number,)
         ):
-            if start != at or _int(stop) <= _int(start) or state not in ("open", "done"):
+            if start != at or self._int(stop) <= self._int(start) or state not in ("open", "done"):
                 raise damaged(self.path, "the ledger of pieces is not what was written")
-            at, waiting = _int(stop), waiting + (state == "open")
+            at, waiting = self._int(stop), waiting + (state == "open")
         if at != study.points:
             raise damaged(self.path, "the ledger of pieces is not what was written")
         return waiting
@@ -249,7 +255,7 @@ class Store:
         total = [0, 0, 0]
         for row in self.db.rows(f"SELECT {columns} FROM piece WHERE study = ? AND state = 'done'", (study.number,)):
             for i, n in enumerate(self.db.sealed("piece", row)[3:6]):
-                total[i] += _int(n)
+                total[i] += self._int(n)
         return Counts(*total)
 
     # --- points and trials
@@ -302,7 +308,7 @@ class Store:
     def _forget_point(self, point: str) -> None:
         for (seal,) in self.db.rows("SELECT seal FROM point WHERE point = ?", (point,)):
             self.db.change("DELETE FROM point WHERE point = ?", (point,))
-            self.db.count("point", -1, -_int(seal))
+            self.db.count("point", -1, -self._int(seal))
 
     def _add_trial(self, study: Registered, trial: Outcome) -> None:
         fields = _trial_fields(study.number, trial)
@@ -347,7 +353,7 @@ class Store:
             for number in gone:
                 (seal,) = self.db.one("SELECT seal FROM trial WHERE study = ? AND trial = ?", (study.number, number))
                 self.db.change("DELETE FROM trial WHERE study = ? AND trial = ?", (study.number, number))
-                self.db.count("trial", -1, -_int(seal))
+                self.db.count("trial", -1, -self._int(seal))
             self.add(study, trials)
 
     def reopen_failed(self, study: Registered) -> int:
@@ -369,8 +375,8 @@ class Store:
                            (study.number, trial.trial))  # fmt: skip
         _, start, stop, *_, digest = self.db.sealed("piece", held)
         self.db.change("DELETE FROM piece WHERE study = ? AND start = ?", (study.number, start))
-        self.db.count("piece", -1, -_int(held[-1]))
-        self._resplit(study, Piece(_int(start), _int(stop)), trial.trial, str(digest))
+        self.db.count("piece", -1, -self._int(held[-1]))
+        self._resplit(study, Piece(self._int(start), self._int(stop)), trial.trial, str(digest))
 
     def _resplit(self, study: Registered, piece: Piece, trial: int, digest: str) -> None:
         """A done piece as what lies before `trial`, `trial` alone and open, and what lies after it."""
@@ -382,7 +388,7 @@ class Store:
 
     def _counted(self, study: Registered, piece: Piece) -> Counts:
         statement = "SELECT status, count(*) FROM trial WHERE study = ? AND trial >= ? AND trial < ? GROUP BY status"
-        found = {str(status): _int(n) for status, n in self.db.rows(statement, (study.number, *piece))}
+        found = {str(status): self._int(n) for status, n in self.db.rows(statement, (study.number, *piece))}
         return Counts(*(found.get(name, 0) for name in Counts._fields))
 
     # --- searches that learn
@@ -392,7 +398,7 @@ class Store:
         with self.writing():
             for (seal,) in self.db.rows("SELECT seal FROM search WHERE study = ?", (study.number,)):
                 self.db.change("DELETE FROM search WHERE study = ?", (study.number,))
-                self.db.count("search", -1, -_int(seal))
+                self.db.count("search", -1, -self._int(seal))
             self.db.insert("search", (study.number, canonical(state)))
 
     def search(self, study: Registered) -> dict[str, Any] | None:
@@ -416,12 +422,6 @@ class Store:
 
 
 # --- rows as tuples ---------------------------------------------------------------------------------------------
-
-
-def _int(value: object) -> int:
-    if not isinstance(value, int):
-        raise TypeError(f"an integer column holds {value!r}")
-    return value
 
 
 def _holds(owner: str, deadline: object) -> bool:

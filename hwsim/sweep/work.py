@@ -29,7 +29,7 @@ from hwsim.sweep.codec import canonical, study_from
 from hwsim.sweep.formula import Formula
 from hwsim.sweep.metrics import metrics_of
 from hwsim.sweep.proposer import Trial
-from hwsim.sweep.resolve import Resolved, point_hash, resolve
+from hwsim.sweep.resolve import Resolved, point_hash, resolve, resolver_of
 from hwsim.sweep.search import GRID, INDEXED, Listed
 from hwsim.sweep.space import Space
 from hwsim.sweep.store import MAX_TRIES, Outcome
@@ -49,7 +49,7 @@ class Bench:
 
     def __init__(self, study: Study, parent: int = 0) -> None:
         self.study, self._parent = study, parent
-        self.space = Space(study)
+        self.space = Space(study, resolver_of(study).subjects)
         self._listed = Listed(study.method, study, self.space) if study.method in INDEXED else None
         self._goals = [Formula(objective.figure) for objective in study.objectives]
 
