@@ -321,13 +321,19 @@ class _Bracket:
 class Halving(_Laddered):
     """Synchronous successive halving: algorithm 1 of the paper, one bracket of `configurations` after another.
 
-    A rung is decided when all its trials are told. With `overlap`, workers that would wait for it start the next
-    bracket (as S. Falkner, A. Klein and F. Hutter, "BOHB", ICML 2018, run it in parallel); without, `ask` answers None.
+    A rung is decided when all its trials are told; as many whole brackets run as the budget holds. With `overlap`,
+    workers that would wait for it start the next bracket (as in S. Falkner, A. Klein and F. Hutter, "BOHB", ICML 2018);
+    without, `ask` answers None.
     """
 
     def __init__(self, study: Study, space: SampleSpace) -> None:
         super().__init__(study, space)
         self._brackets: list[_Bracket] = []
+        trials = sum(self._size // self.eta**k for k in range(len(self.ladder)))
+        self._to_come = self._left // trials
+        if not self._to_come:
+            rule, remedy = f"a bracket of {self._size} configurations has {trials} trials", f"Write {trials} or more."
+            raise bad_input("range", study.budget, rule, remedy, key="budget")
 
     def _read(self, options: Options) -> None:
         default = min(self.eta ** max(len(self.ladder) - 1, 0), 1 << 24)
@@ -338,8 +344,9 @@ class Halving(_Laddered):
         for bracket in self._brackets:
             if bracket.queue:
                 return bracket.queue.popleft(), bracket.rung
-        if self._brackets and not self._overlap:
+        if not self._to_come or (self._brackets and not self._overlap):
             return None
+        self._to_come -= 1
         drawn = (self._configurations.draw() for _ in range(self._size))
         members = [number for number in drawn if number is not None]
         if not members:
@@ -358,8 +365,10 @@ class Halving(_Laddered):
             del self._brackets[place]
 
     def state(self) -> State:
-        return super().state() | {"brackets": [bracket.state() for bracket in self._brackets]}
+        brackets = [bracket.state() for bracket in self._brackets]
+        return super().state() | {"brackets": brackets, "to_come": self._to_come}
 
     def restore(self, state: State) -> None:
         super().restore(state)
         self._brackets = [_Bracket.from_state(bracket) for bracket in state["brackets"]]
+        self._to_come = state["to_come"]

@@ -8,6 +8,7 @@ reproducible with one worker only.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -131,7 +132,10 @@ def _sampler(optuna: Any, study: Study, options: Options) -> Any:
         )
     population = options.integer("population", _POPULATION[study.method], 2)
     kind = samplers.NSGAIISampler if study.method == "nsgaii" else samplers.NSGAIIISampler
-    return kind(seed=seed, population_size=population)
+    with warnings.catch_warnings():
+        # Optuna says of NSGA-III that its interface may change; the extra's users cannot act on that.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return kind(seed=seed, population_size=population)
 
 
 def _ordered(axis: Parameter) -> bool:

@@ -29,10 +29,17 @@ class Done:
 Run = Callable[[Trial], tuple[float, Sequence[float] | None]]
 
 
-def simulate(proposer: Proposer, workers: int, run: Run, horizon_s: float = math.inf) -> list[Done]:
+def simulate(
+    proposer: Proposer,
+    workers: int,
+    run: Run,
+    horizon_s: float = math.inf,
+    until: Callable[[Done], bool] = lambda done: False,
+) -> list[Done]:
     """The trials that end by `horizon_s`, in order of their ends; equal ends in the order of their starts.
 
     run     (duration in seconds, values) of a trial
+    until   after which trial to stop
     A worker asks when it is free, and again after every tell while there is nothing for it.
     """
     done: list[Done] = []
@@ -51,4 +58,6 @@ def simulate(proposer: Proposer, workers: int, run: Run, horizon_s: float = math
         now_s, _, ended = heapq.heappop(busy)
         proposer.tell(ended.trial, ended.values)
         done.append(ended)
+        if until(ended):
+            return done
         idle.append(ended.worker)
