@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 from numpy.typing import NDArray
 
-from accelerators.optimus import closed_form, sparse
+from accelerators.optimus import closed_form, sparse, sparse_kernels
 from accelerators.optimus.design import WeightFormat
 from hwsim.errors import InputError
 
@@ -202,6 +203,18 @@ def test_compiled_window_equals_the_definition() -> None:
                 assert fast >= sparse.balanced_cycles(packed)
             compared += 1
     print(f"{compared} windowed products compared")
+
+
+def test_kernels_compile_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read-only installation without a home: numba then refuses to cache."""
+    monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
+    with pytest.raises(RuntimeError, match="cannot cache"):
+        njit(cache=True)(twice)
+    assert sparse_kernels.kept(twice)(21) == 42
+
+
+def twice(number: int) -> int:
+    return 2 * number
 
 
 def test_a_window_over_the_whole_input_never_stalls() -> None:

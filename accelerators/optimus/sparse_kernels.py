@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -9,7 +11,15 @@ from numpy.typing import NDArray
 _FAR = np.int64(2**62)
 
 
-@njit(cache=True)
+def kept(function: Callable[..., int]) -> Callable[..., int]:
+    """`function` compiled, and kept on disk unless neither its folder nor a home can be written."""
+    try:
+        return njit(cache=True)(function)  # type: ignore[no-any-return]
+    except RuntimeError:
+        return njit(function)  # type: ignore[no-any-return]
+
+
+@kept
 def windowed_cycles(
     start: NDArray[np.int64], column: NDArray[np.int32], head: NDArray[np.int64], window: int, rate: int
 ) -> int:
