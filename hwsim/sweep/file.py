@@ -94,7 +94,7 @@ class _Reader:
         )
         self.check.raise_problems()
         study = Study(
-            name=self.check.text((), raw, "study", design_name(self.path)) or "",
+            name=self.name(raw),
             summary=self.check.text((), raw, "summary", "") or "",
             accelerators=tuple(self.subjects.designs),
             workloads=tuple(self.subjects.workloads),
@@ -117,27 +117,34 @@ class _Reader:
         self.check.raise_problems()
         return study
 
+    def name(self, raw: Mapping[str, Any]) -> str:
+        """The name of the study: as written, or the file's."""
+        name = self.check.text((), raw, "study", design_name(self.path))
+        if name is not None and not name.strip():
+            self.check.fail(("study",), "type", name, "a text is needed here")
+        return name or ""
+
     # Designs and workloads
 
     def names(self, raw: Mapping[str, Any], singular: str, plural: str) -> list[tuple[Path_, str]]:
         """The names under `accelerators: [a, b]` or `accelerator: a`, each with its path."""
         if (singular in raw) == (plural in raw):
-            rule = f"a sweep needs the key {plural}" if singular not in raw else f"{singular} and {plural} say the same"
+            rule = f"a sweep names its {plural}" if singular not in raw else f"{singular} and {plural} say the same"
             remedy = "" if singular not in raw else "Keep one of them."
             code = "missing-key" if singular not in raw else "conflict"
             self.check.fail((plural,), code, raw.get(plural), rule, remedy)
             return []
         key = plural if plural in raw else singular
         listed = isinstance(raw[key], list)
-        found = self.check.items((key,), raw[key] if listed or not isinstance(raw[key], str) else [raw[key]], key)
-        if raw[key] == []:
-            self.check.fail((key,), "type", raw[key], "at least one name is needed here")
+        found = raw[key] if listed else [raw[key]]
+        if not found:
+            self.check.fail((key,), "type", found, "at least one name is needed here")
         pairs: list[tuple[Path_, Any]] = [((key, i) if listed else (key,), name) for i, name in enumerate(found)]
         return [pair for pair in pairs if self.is_name(*pair, found)]
 
     def is_name(self, path: Path_, name: Any, among: Sequence[Any]) -> bool:
         if not isinstance(name, str) or not name.strip():
-            self.check.fail(path, "type", name, "a text is needed here")
+            self.check.fail(path, "type", name, "a name, or a list of names, is needed here")
         elif among.index(name) != path[-1] and among.count(name) > 1:
             self.check.fail(path, "duplicate", name, "this name stands here already", "Keep one.")
         else:
@@ -231,7 +238,7 @@ class _Reader:
 
     def objectives(self, raw: Any) -> tuple[Objective, ...]:
         """The objectives: figure -> direction."""
-        given = self.check.mapping(("objectives",), raw, "the objectives") if raw is not None else {}
+        given = self.check.mapping(("objectives",), raw, "objectives") if raw is not None else {}
         if not given and raw != {}:
             return ()
         if not given:
@@ -298,7 +305,7 @@ class _Reader:
         """Whether the method can search this space: its options, its budget, and for a grid, that it is countable."""
         space = Space(study, self.subjects)
         for key in space.continuous if study.method == GRID else ():
-            self.check.fail(("space", key), "continuous", GRID, "the method grid needs a number of values here",
+            self.check.fail(("space", key), "continuous", {}, "the method grid needs a number of values here",
                             "Write grid: 10 (or a step) beside the range, or another method.")  # fmt: skip
         if self.check.problems:
             return
@@ -329,7 +336,7 @@ class _SpaceReader:
     def parameters(self) -> tuple[Parameter, ...]:
         """The parameters of `space`, in order."""
         given = self.raw.get("space")
-        given = self.check.mapping(("space",), given, "the space") if "space" in self.raw else {}
+        given = self.check.mapping(("space",), given, "space") if "space" in self.raw else {}
         if given is not None and len(given) > MAX_AXES:
             self.check.fail(("space",), "too-large", given, f"a space has at most {MAX_AXES} parameters")
             return ()
@@ -351,7 +358,9 @@ class _SpaceReader:
         body = {"values": raw} if isinstance(raw, list) else raw
         if not isinstance(body, dict):
             rule = "a parameter is a list of values, or a mapping with values, range or log_range"
-            self.check.fail(path, "type", raw, rule, f"Write {key}: [{_written(raw)}, ...], or move it to set.")
+            scalar = raw is not None and not isinstance(raw, dict)
+            remedy = f"Write {key}: [{_written(raw)}, ...], or move it to set." if scalar else ""
+            self.check.fail(path, "type", raw, rule, remedy)
             return
         self.check.keys(path, body, "a parameter", (), AXIS_KEYS)
         forms = [form for form in FORMS if form in body]
@@ -405,11 +414,14 @@ class _SpaceReader:
         if ends is None or grid is None or step is None:
             return None
         low, high = ends
+        if step > high - low:
+            self.check.fail((*path, "step"), "range", body["step"], "a step is no longer than its range")
+            return None
         if not target.whole and step:
             return self.stepped((*path, "step"), key, ends, step)
         if target.whole and target.has_unit and not grid and "step" not in body and self.study.method == GRID:
             rule = "a grid over a quantity needs a step, or a number of values"
-            self.check.fail(path, "continuous", GRID, rule, "Write step or grid beside the range.")
+            self.check.fail(path, "continuous", body, rule, "Write step or grid beside the range.")
             return None
         return Parameter(key, low=low, high=high, step=step, log=form == "log_range", grid=grid)
 

@@ -289,6 +289,8 @@ def _comparison(node: ast.Compare, names: Mapping[str, Value]) -> bool:
         right = value_of(operand, names)
         if kind_of(left) is not kind_of(right):
             raise WrongKindError(f"{kind_of(left).value} is compared with {kind_of(right).value}")
+        if kind_of(left) is not Kind.NUMBER and not isinstance(op, ast.Eq | ast.NotEq):
+            raise WrongKindError(f"{kind_of(left).value} has no order")
         if not compared(op, left, right):
             return False
         left = right

@@ -10,6 +10,7 @@ import copy
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -47,8 +48,17 @@ class Source(Document):
             if isinstance(to, Where):
                 return to
             if to is not None:
-                return super().where((*to, *path[length:]), at_key=at_key)
-        return super().where(path, at_key=at_key)
+                whole = length == len(path) and at_key and to[-1:] in (("value",), ("values",))
+                path = to[:-1] if whole else (*to, *path[length:])
+                break
+        return replace(super().where(path, at_key=at_key), key=dotted(_split(path)))
+
+
+def _split(path: Path_) -> Path_:
+    """A path as people write it: the key of a parameter, `bind.n`, is two words of it."""
+    if len(path) > 1 and path[0] in ("space", "set") and isinstance(path[1], str):
+        return (path[0], *path[1].split("."), *path[2:])
+    return path
 
 
 # --- overrides --------------------------------------------------------------------------------------------------
@@ -189,8 +199,10 @@ class _Wandb:
                 self.put((new,), raw[old], (old,))
         self.method()
         self.metric()
-        self.parameters(("parameters",), raw.get("parameters"), "")
+        self.parameters(("parameters",), raw["parameters"], "")
         self.check.raise_problems()
+        for name in ("accelerator", "workload"):
+            self.moves.setdefault((f"{name}s",), ("parameters", name))
         self.source.data = self.out
         for path, to in self.moves.items():
             self.source.move(path, to)
@@ -231,16 +243,26 @@ class _Wandb:
             self.put(("objectives", name), raw.get("goal", "minimize"), ("metric", "goal" if "goal" in raw else "name"))
 
     def parameters(self, path: Path_, raw: Any, prefix: str) -> None:
-        for name, given in (self.check.mapping(path, raw, "the parameters") or {}).items() if raw is not None else ():
+        for name, given in (self.check.mapping(path, raw, "parameters") or {}).items():
             key = f"{prefix}{name}"
             here = (*path, name)
-            body = self.check.keys(here, given, "a parameter", (), WANDB_PARAMETER_KEYS)
-            if body is None or set(body) - set(WANDB_PARAMETER_KEYS):
+            body = self.check.mapping(here, given, "a parameter")
+            if body is None or not self.is_known(here, body):
                 continue
             if "parameters" in body:
                 self.parameters((*here, "parameters"), body["parameters"], f"{key}.")
             else:
                 self.parameter(key, here, body)
+
+    def is_known(self, path: Path_, body: dict[str, Any]) -> bool:
+        """Whether every key of a parameter is known; noted if not, or else that the distribution is not."""
+        if set(body) <= set(WANDB_PARAMETER_KEYS):
+            return True
+        if body.get("distribution", "uniform") in DISTRIBUTIONS:
+            self.check.keys(path, body, "a parameter", (), WANDB_PARAMETER_KEYS)
+        else:
+            self.kind(path, body)
+        return False
 
     def parameter(self, key: str, path: Path_, body: dict[str, Any]) -> None:
         kind = self.kind(path, body)
@@ -275,7 +297,7 @@ class _Wandb:
         if subject:
             self.put((subject,), [value] if which == "value" else value, (*path, which))
         elif which == "values":
-            self.put(("space", key), value, (*path, which))
+            self.put(("space", key), {"values": value}, path)
         elif key.startswith(BIND):
             self.put(("bind", key.removeprefix(BIND)), value, (*path, which))
         else:

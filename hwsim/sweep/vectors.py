@@ -15,7 +15,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hwsim.errors import bad_input
-from hwsim.sweep.grammar import Kind, UndefinedError, WrongKindError, compared, dotted_name, value_of, walk
+from hwsim.sweep.grammar import (
+    Kind,
+    UndefinedError,
+    WrongKindError,
+    compared,
+    dotted_name,
+    kind_of,
+    kind_within,
+    value_of,
+    walk,
+)
 
 _MAX_INTEGER = 2**62
 _EXACT = 2**53
@@ -70,8 +80,8 @@ def _row_by_row(tree: ast.expr, text: str, arrays: Mapping[str, Array], rows: in
             found.append(None)
         except WrongKindError as bad:
             raise bad_input("type", text, str(bad)) from None
-    truth = any(type(v) is bool for v in found)
-    if truth:
+    kinds = {name: kind_of(values[0]) for name, values in lists.items() if values}
+    if kind_within(tree, kinds, text) is Kind.TRUTH:
         return np.array([v is True for v in found])
     return np.array([math.nan if v is None else _float(v) for v in found])
 
@@ -212,6 +222,8 @@ def _comparison(node: ast.Compare, arrays: Mapping[str, Array]) -> _Part:
     for op, a, b in zip(node.ops, parts, parts[1:], strict=False):
         if _kind(a) is not _kind(b):
             raise WrongKindError(f"{_kind(a).value} is compared with {_kind(b).value}")
+        if _kind(a) is not Kind.NUMBER and not isinstance(op, ast.Eq | ast.NotEq):
+            raise WrongKindError(f"{_kind(a).value} has no order")
         _same_type([a, b]) if _kind(a) is Kind.NUMBER else None
         links.append(_Part(np.asarray(compared(op, a.array, b.array)), -1, _either(a.bad, b.bad)))
     return _junction(False, links)
