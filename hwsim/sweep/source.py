@@ -125,21 +125,25 @@ def _put(source: Source, key: str, value: Any, where: Where) -> None:
         data[target] = [value] if several and not isinstance(value, list) else value
         source.move((target,), where)
         return
-    before = data["space"].get(key) if isinstance(data.get("space"), dict) else None
-    for section in ("space", "set", "bind"):
-        inner = data.get(section)
-        if isinstance(inner, dict):
-            inner.pop(key.removeprefix(BIND) if section == "bind" else key, None)
     varied = isinstance(value, list | dict)
+    section = "space" if varied else "bind" if key.startswith(BIND) else "set"
+    before = data["space"].get(key) if isinstance(data.get("space"), dict) else None
     if varied and isinstance(before, dict) and "when" in before:
         value = {**(value if isinstance(value, dict) else {"values": value}), "when": before["when"]}
-    section = "space" if varied else "bind" if key.startswith(BIND) else "set"
-    name = key.removeprefix(BIND) if section == "bind" else key
+    for other in ("space", "set", "bind"):
+        # A parameter that stays one keeps its place: conditions read those above them.
+        if other != section and isinstance(data.get(other), dict):
+            data[other].pop(_name_in(other, key), None)
     if data.get(section) is None:
         data[section] = {}
     if isinstance(data[section], dict):
-        data[section][name] = value
-        source.move((section, name), where)
+        data[section][_name_in(section, key)] = value
+        source.move((section, _name_in(section, key)), where)
+
+
+def _name_in(section: str, key: str) -> str:
+    """How a key is written in a section: `bind` has no need of the word."""
+    return key.removeprefix(BIND) if section == "bind" else key
 
 
 # --- the shape of Weights & Biases ------------------------------------------------------------------------------
