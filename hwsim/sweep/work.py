@@ -17,8 +17,8 @@ import math
 import os
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
 
 from hwsim.accounting import result_of
 from hwsim.errors import InputError
@@ -28,6 +28,7 @@ from hwsim.sweep import ledger
 from hwsim.sweep.codec import canonical, study_from
 from hwsim.sweep.formula import Formula
 from hwsim.sweep.metrics import metrics_of
+from hwsim.sweep.plain import Point, evaluate_plain
 from hwsim.sweep.proposer import Trial
 from hwsim.sweep.resolve import Resolved, point_hash, resolve, resolver_of
 from hwsim.sweep.search import GRID, INDEXED, Listed
@@ -36,7 +37,12 @@ from hwsim.sweep.store import MAX_TRIES, Outcome
 from hwsim.sweep.study import FAILED, INFEASIBLE, OK, Row, Study
 from hwsim.sweep.subjects import RESULT
 
+if TYPE_CHECKING:
+    from hwsim.sweep.compiled import Compiled, Stretch
+    from hwsim.sweep.space import Columns
+
 Known = Mapping[str, Sequence[Any]]
+STATUSES = ledger.STATUSES
 INT64_MAX = (1 << 63) - 1
 
 
@@ -87,17 +93,92 @@ class Bench:
         """The content hash of a trial's point."""
         return point_hash(self.at_rung(trial), trial.assignment)
 
+    @cached_property
+    def points(self) -> int:
+        """How many points the study has at most."""
+        if self.study.method != GRID:
+            return self.study.budget
+        return min(self.space.size, self.study.budget) if self.study.budget else self.space.size
+
+    @cached_property
+    def compiled(self) -> Compiled | None:
+        """The study compiled; None for one that is too small to wait for that, or that replays events."""
+        from hwsim.sweep import compiled
+
+        if self.study.fidelity != "closed" or self._listed is None or self.points < compiled.COMPILED_FROM:
+            return None
+        return compiled.Compiled(self.study, self.space, resolver_of(self.study))
+
     def block(self, start: int, stop: int) -> ledger.Block:
         """A stretch of the study, evaluated."""
-        return ledger.plain_block(self, start, stop)
+        if self.compiled is None:
+            return ledger.plain_block(self, start, stop)
+        if self.study.method == GRID:
+            columns = self.space.columns(start, stop)
+        else:
+            columns = self.compiled.columns_of([t.assignment for t in self.stretch(start, stop)])
+        return self._compiled_block(self.compiled, columns, start, stop)
+
+    def _compiled_block(self, compiled: Compiled, columns: Columns, start: int, stop: int) -> ledger.Block:
+        import numpy as np
+
+        count = stop - start
+        statuses = np.full(count, ledger.STATUSES.index(INFEASIBLE), np.int8)
+        goals = np.full((count, len(self._goals)), np.nan)
+        allowed = np.flatnonzero(self.space.feasible(columns)) if columns else np.arange(count)
+        part = {key: column[allowed] for key, column in columns.items()}
+        for places, stretch in compiled.groups(part, len(allowed)):
+            found = compiled.judged(part, places, stretch)
+            statuses[allowed[places]], goals[allowed[places]] = found
+        for i in np.flatnonzero(statuses == ledger.STATUSES.index(FAILED)).tolist():
+            (outcome,) = self._plainly(self.stretch(start + i, start + i + 1), {})
+            statuses[i] = ledger.STATUSES.index(outcome.row.status)
+            goals[i] = outcome.goals or np.nan
+
+        def rows(places: Any) -> list[Outcome]:
+            trials = [self.stretch(start + i, start + i + 1)[0] for i in places.tolist()]
+            return list(self.outcomes(trials, {})) if trials else []
+
+        return ledger.Block(np.arange(start, stop), statuses, goals, rows)
 
     # --- what comes of them
 
     def outcomes(self, trials: Iterable[Trial], known: Known) -> Iterator[Outcome]:
         """What came of each trial. Nothing a point does raises: it fails, and says why."""
+        if self.compiled is not None:
+            return iter(self._compiled_outcomes(self.compiled, list(trials), known))
+        return self._plainly(trials, known)
+
+    def _plainly(self, trials: Iterable[Trial], known: Known) -> Iterator[Outcome]:
         for trial in trials:
             self._check_parent()
             yield self._outcome(trial, known)
+
+    def _compiled_outcomes(self, compiled: Compiled, trials: Sequence[Trial], known: Known) -> list[Outcome]:
+        """As one by one, but that what has to run runs together."""
+        self._check_parent()
+        found: dict[int, Outcome] = {}
+        waiting = []
+        for i, trial in enumerate(trials):
+            if self.space.excludes(trial.assignment) or self.name(trial) in known:
+                found[i] = self._outcome(trial, known)
+            else:
+                waiting.append(i)
+        columns = compiled.columns_of([trials[i].assignment for i in waiting])
+        for places, stretch in compiled.groups(columns, len(waiting)) if waiting else ():
+            for place, at in enumerate(places.tolist()):
+                found[waiting[at]] = self._ran(trials[waiting[at]], stretch, place)
+        return [found[i] for i in range(len(trials))]
+
+    def _ran(self, trial: Trial, stretch: Stretch, place: int) -> Outcome:
+        """The outcome of a trial that ran as one of many."""
+        status, point = STATUSES[stretch.statuses[place]], self.name(trial)
+        if status == FAILED:  # or out of the range of 64-bit integers, which ordinary Python knows to tell
+            return self._outcome(trial, {})
+        metrics, why = stretch.metrics(place), stretch.why(place) if status != OK else ""
+        if not metrics:
+            return never_ran(trial, point, status, why)
+        return self._judged(trial, Row(point, trial.assignment, status, metrics, why), "")
 
     def _check_parent(self) -> None:
         if self._parent and os.getppid() != self._parent:
@@ -158,9 +239,8 @@ def run_point(resolved: Resolved, fidelity: str, trial: Trial) -> tuple[Row, str
     log = why = ""
     for _ in range(MAX_TRIES):
         try:
-            result = simulated(resolved, fidelity)
-            status, why = (OK, "") if result.feasible else (INFEASIBLE, _violated(result))
-            return Row(resolved.point_hash, trial.assignment, status, storable(metrics_of(result)), why), ""
+            status, metrics, why = figures_of(resolved, fidelity)
+            return Row(resolved.point_hash, trial.assignment, status, storable(metrics), why), ""
         except InputError as error:  # the model cannot run this at all
             return Row(resolved.point_hash, trial.assignment, INFEASIBLE, {}, str(error)), ""
         except Exception as error:  # a bug in a model must not end a sweep
@@ -168,13 +248,24 @@ def run_point(resolved: Resolved, fidelity: str, trial: Trial) -> tuple[Row, str
     return Row(resolved.point_hash, trial.assignment, FAILED, {}, why), log
 
 
+def figures_of(resolved: Resolved, fidelity: str) -> Point:
+    """Status, figures and reason of one resolved point."""
+    if fidelity == "closed":
+        return evaluate_plain(_job(resolved))
+    result = simulated(resolved, fidelity)
+    return Point(OK if result.feasible else INFEASIBLE, metrics_of(result), _violated(result))
+
+
 def simulated(resolved: Resolved, fidelity: str) -> Result:
     """The Result of one resolved point, without moving its uncertain inputs."""
-    file = resolved.file
-    parts = resolve_parts(resolved.technology, resolved.dram)
-    done = evaluate(Job(file.model, resolved.design, parts, resolved.workload, resolved.binding), fidelity=fidelity)
+    done = evaluate(_job(resolved), fidelity=fidelity)
     latency, energy = (Interval(value, value, value) for value in (done.latency_s, done.energy_j))
-    return result_of(file, done, fidelity, latency, energy, ())
+    return result_of(resolved.file, done, fidelity, latency, energy, ())
+
+
+def _job(resolved: Resolved) -> Job:
+    parts = resolve_parts(resolved.technology, resolved.dram)
+    return Job(resolved.base.model, resolved.design, parts, resolved.workload, resolved.binding)
 
 
 def storable(metrics: Mapping[str, float]) -> dict[str, float]:
