@@ -116,6 +116,11 @@ def _intervals(
     return out[0], out[1], notes
 
 
+def _around(spread: Interval, value: float) -> Interval:
+    """`spread`, which the closed form gave, with the run's own value, which a replay may put a little outside it."""
+    return dataclasses.replace(spread, value=value, low=min(spread.low, value), high=max(spread.high, value))
+
+
 def _latency(e: Evaluation) -> float:
     return e.latency_s
 
@@ -198,6 +203,5 @@ def run(
     if ends:
         closed = done if fidelity == "closed" else evaluate(job, done.program)
         latency, energy, notes = _intervals(closed, ends, _mover(file, job, done.program))
-        latency = dataclasses.replace(latency, value=done.latency_s, high=max(latency.high, done.latency_s))
-        energy = dataclasses.replace(energy, value=done.energy_j, high=max(energy.high, done.energy_j))
+        latency, energy = _around(latency, done.latency_s), _around(energy, done.energy_j)
     return result_of(file, done, fidelity, latency, energy, notes)
