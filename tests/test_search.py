@@ -25,7 +25,7 @@ from scipy.stats import kstest, qmc
 from hwsim.errors import InputError
 from hwsim.sweep.proposer import Proposer, Trial, axes
 from hwsim.sweep.sampling import UNSCRAMBLED, uniforms
-from hwsim.sweep.search import METHODS, THROUGH_OPTUNA, proposer_of
+from hwsim.sweep.search import METHODS, THROUGH_OPTUNA, proposer_of, top_rung
 from hwsim.sweep.space import Space, axes_of
 from hwsim.sweep.study import Assignment, Objective, Parameter, Study
 from hwsim.testing.workers import simulate
@@ -216,6 +216,13 @@ def test_a_grid_is_every_point_once_or_its_first() -> None:
     points = [tuple(t.assignment.values()) for t, _ in drive(search(study_of("grid", LISTED, budget=0)), 3)]
     assert points == list(itertools.product((1, 2, 4, 8), ("a", "b", "c")))
     assert len(drive(search(study_of("grid", LISTED, budget=5)), 1)) == 5
+
+
+def test_the_rung_that_answers() -> None:
+    assert [top_rung(study_of(method)) for method in METHODS] == [2 if m in ("asha", "halving") else 0 for m in METHODS]
+    assert top_rung(study_of("asha", options={"rungs": ["closed", "events"]})) == 1
+    with pytest.raises(InputError, match="a fidelity is one of closed, events"):
+        top_rung(study_of("asha", options={"rungs": ["rtl"]}))
 
 
 def test_unknown_methods_are_refused() -> None:

@@ -196,6 +196,10 @@ class Options:
         for name in self._given:
             if name not in self._known:
                 self.problem(name, self._given[name], f"the method {self._method} has no such option ({has})")
+        self.raise_problems()
+
+    def raise_problems(self) -> None:
+        """Raises InputError with the wrong values among what was read."""
         if self._problems:
             raise InputError(self._problems)
 

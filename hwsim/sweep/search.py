@@ -22,7 +22,7 @@ from hwsim.sweep.proposer import (
 from hwsim.sweep.study import Study
 
 __all__ = ["GRID", "INDEXED", "LADDERED", "METHODS", "THROUGH_OPTUNA", "Listed", "Points", "Proposer", "Trial",
-           "grid_count", "proposer_of"]  # fmt: skip
+           "grid_count", "proposer_of", "top_rung"]  # fmt: skip
 
 INDEXED = (GRID, "random", "sobol")
 LADDERED = ("asha", "halving")
@@ -44,6 +44,22 @@ def proposer_of(study: Study, space: SampleSpace) -> Proposer:
 
         return OptunaSearch(study, space)
     return Points(study, space)
+
+
+def top_rung(study: Study) -> int:
+    """The rung whose rows answer the study: the last of its ladder, 0 for methods without one.
+
+    Figures of lower rungs are of shorter or rougher runs: they are never compared with those of the top.
+    Raises InputError for wrong options of the ladder.
+    """
+    if study.method not in LADDERED:
+        return 0
+    from hwsim.sweep.asha import ladder_of
+
+    options = Options(study)
+    _, ladder = ladder_of(study, options)
+    options.raise_problems()
+    return len(ladder) - 1
 
 
 class Points:
