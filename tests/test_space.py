@@ -419,3 +419,13 @@ def test_the_published_schema_is_current_and_completes_keys(capsys: pytest.Captu
     assert "traffic_bits.dram.read" in own["else"]["properties"]["objectives"]["properties"]
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**yaml.safe_load(GOOD.read_text()), "space": {"mac": [1]}}, own)
+
+
+def test_the_sweeps_of_the_documentation_are_valid(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    blocks = [b.partition("```")[0] for b in page.split("```yaml\n")[1:]]
+    assert len(blocks) >= 2
+    for i, block in enumerate(blocks):
+        file = tmp_path / f"s{i}.yaml"
+        file.write_text(block, encoding="utf-8")
+        assert len(Space(load_study(file)).axes) >= 4
