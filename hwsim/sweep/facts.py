@@ -31,6 +31,8 @@ SAMPLES = 10_000
 MEASURE_S = 1.0
 """Seconds that the measured run may take, once its first point is done."""
 MEASURED_POINTS = 8
+MANY_POINTS = 10_000
+"""About from here on a study is worth compiling, which takes some 20 s (`hwsim.sweep.compiled`)."""
 _Z = 1.959964
 """Quantile of the normal distribution for 95 percent."""
 _SHOWN_VALUES = 8
@@ -121,11 +123,16 @@ class StudyFacts:
         yield f"  refused by the design's own rules: {_share_text(self.impossible, self.points)}"
         if self.measured_points:
             each = f"{self.seconds_per_point:.3g} s a point, measured on {self.measured_points}"
-            yield f"  about {duration(self.seconds)} one by one on one worker ({each})"
+            yield f"  at most about {duration(self.seconds)} on one worker ({each}{self.quicker()})"
         else:
             yield "  how long it takes is not known: no point of the sample can be run"
         for note in self.notes:
             yield f"  note: {note}"
+
+    def quicker(self) -> str:
+        """What may make a study take less than its points one by one."""
+        together = self.study.fidelity == "closed" and self.points > MANY_POINTS
+        return "; many points are run together by compiled code, which is quicker" if together else ""
 
 
 def _share_text(share: Share, points: int) -> str:
