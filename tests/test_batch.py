@@ -20,13 +20,13 @@ from hwsim.errors import InputError
 from hwsim.evaluation import Job, evaluate, resolve_parts
 from hwsim.memory import SRAM, MemoryLevel, Unit
 from hwsim.model import Chunks, Parts, Placement, Program, Traffic, Violation, Work
-from hwsim.pure import pure
+from hwsim.pure import clog2, isqrt, pure
 from hwsim.simulate import resolve_binding, run
 from hwsim.sweep.batch import Batch, _needed
 from hwsim.sweep.metrics import metrics_of
 from hwsim.sweep.plain import evaluate_plain
 from hwsim.testing.samples import matmul_chain, random_designs
-from hwsim.timing.compile import names_read
+from hwsim.timing.compile import agreement, names_read
 from hwsim.workload.ir import Workload
 from hwsim.workload.store import load_workload
 
@@ -108,9 +108,9 @@ def _compare(model_name: str, file: DesignFile, workload: Workload, n: int, seed
         ("i7-6900k", "transformer-base", 500),
         ("titan-xp", "gpt2-small", 400),
         ("i7-6900k", "minilm-l6", 500),
-        ("optimus", "efficientnet-lite0", 700),
+        ("optimus", "efficientnet-lite0", 850),
         ("optimus-baseline", "transformer-base", 500),
-        ("optimus", "gpt2-small", 400),
+        ("optimus", "gpt2-small", 250),
         ("optimus", "minilm-l6", 500),
     ],
 )
@@ -387,3 +387,14 @@ def test_a_price_change_reuses_the_counts() -> None:
         job = Job(file.model, designs[i], parts, workload, {})
         assert columns["latency_s"][i] == evaluate(job).latency_s
         _assert_same(_row(columns, i), evaluate_plain(job).metrics)
+
+
+def test_quick_roots_are_the_same() -> None:
+    """What compiled code puts in the place of `isqrt` and `clog2` answers the same, at every edge of 64 bits."""
+    rng = random.Random(2)
+    roots = [rng.randrange(3_037_000_499) for _ in range(3000)] + [3_037_000_499]
+    values = [*range(-5, 5000), *(r * r + d for r in roots for d in (-1, 0, 1))]
+    values += [(1 << k) + d for k in range(1, 63) for d in (-2, -1, 0, 1, 2)] + [2**63 - 1, 2**63 - 2]
+    values = [v for v in values if v < 2**63]
+    for function in (isqrt, clog2):
+        assert agreement(function, [(v,) for v in values]) == len(values)

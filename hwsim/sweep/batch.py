@@ -39,6 +39,8 @@ _OK, _INFEASIBLE, _FAILED = range(3)
 
 TABLE_BYTES = 8 << 20
 """Scratch for the times of tasks: a block is as many designs as fit, so that it stays in a core's caches."""
+COUNT_BYTES = 1 << 19
+"""Scratch for counts between counting and timing: well inside a core's second-level cache."""
 BLOCK = 8192
 EXACT_FLOAT = 1 << 53
 """Integers up to here are floats, so that a product or quotient of two of them is rounded once, as Python's is."""
@@ -122,7 +124,8 @@ class Batch:
         self._scratch = _Scratch()
         self._plans: list[_Plan] = []
         self._designs: Array = np.zeros(0, self._design_type)
-        self._whys: dict[int, str] = {}
+        self._checked: dict[int, list[str]] = {}
+        self._held = self._capacity = np.zeros((0, 0), np.int64)
         self._reads = {name: self._read_by(getattr(model, name)) for name in ("price", "static_w", "area_mm2")}
         self._static_check = _passes_always(model.check)
         self._shape: Any = None
@@ -140,9 +143,12 @@ class Batch:
         rows = designs if isinstance(designs, np.ndarray) else self._jit.rows(self.model.Design, designs)
         self._designs = rows
         self.status = np.zeros(len(rows), np.int8)
-        self._whys = {}
+        self._checked = {}
         out: dict[str, Array] = {}
         for plan, chosen in self._by_program(rows):
+            if self._held.shape != (len(rows), len(self._shape.levels)):
+                self._held = np.zeros((len(rows), len(self._shape.levels)), np.int64)
+                self._capacity = np.zeros_like(self._held)
             size = self._block_size(plan)
             for start in range(0, len(chosen), size):
                 part = chosen[start : start + size]
@@ -168,7 +174,11 @@ class Batch:
         """Why design i of the last call is infeasible or failed; "" when it is ok."""
         if self.status[i] == _FAILED:
             return self._failure(i)
-        return self._whys.get(i, "")
+        if self.status[i] == _OK:
+            return ""
+        needs = zip(self._shape.levels, self._held[i].tolist(), self._capacity[i].tolist(), strict=True)
+        texts = [capacity_text(level, held, capacity) for level, held, capacity in needs if held > capacity]
+        return "; ".join([*texts, *self._checked.get(i, [])])
 
     def _failure(self, i: int) -> str:
         """What ordinary Python says of a design that failed."""
@@ -214,7 +224,7 @@ class Batch:
         fields = tuple(sorted(structural_of(self.model, program)))
         values = tuple(self._designs[i][name] for name in fields)
         numbers, kinds = self._kinds(program)
-        events, fixed, holdings = self._held(program)
+        events, fixed, holdings = self._placed(program)
         macs = sum(layer.macs for layer in program.layers)
         turns = len({turn for turn in program.turn if turn >= 0})
         order = self._driver.Order(*_order(program, numbers))
@@ -236,7 +246,7 @@ class Batch:
             raise KeyError({type(task) for task in program.tasks} - set(self.model.kernels))
         return numbers, kinds
 
-    def _held(self, program: Program) -> tuple[Any, Array, list[Any]]:
+    def _placed(self, program: Program) -> tuple[Any, Array, list[Any]]:
         """Placements as events by level, their fixed bits, and the holdings that the design sizes."""
         numbers: dict[Any, int] = {}
         keys = [(type(p.bits), p.bits) for p in program.occupied]
@@ -352,94 +362,108 @@ class Batch:
 
     def _run(self, plan: _Plan, designs: Array, machine: _Machine, keys: _Keys, status: Array) -> _Found:
         """Counts over the whole program, and when it ends."""
-        picked, rows, totals = self._kinds_run(plan, designs, machine, keys)
+        parts = [self._parted(keys, kind) for kind in plan.kinds]
+        table, rows = self._timed(plan, parts, designs, machine)
         n = len(designs)
         sums = self._scratch.take("sums of counts", (n, self._shape.n_fields))
         failed = np.zeros(n, np.int8)
-        self._driver.add_up(picked, totals, sums, failed)
-        if not plan.keeps_times:
-            ends = self._finish(plan, machine, picked, rows, failed)
-        else:
-            slots, ports = _resources(machine)
-            who = np.concatenate([picked, slots, ports], axis=1)
-            groups = self._grouped(who, np.flatnonzero((who != who[0]).any(axis=0)))
-            late = np.zeros(len(groups.reps), np.int8)
-            of_reps = _Machine(machine.units[groups.reps], machine.levels[groups.reps])
-            ends = self._finish(plan, of_reps, picked[groups.reps], rows, late)[groups.ids]
-            failed |= late[groups.ids]
+        counted = _picked(n, [p.counted for p in parts], [len(p.count_reps) for p in parts])
+        self._driver.add_up(counted, table.totals, table.status, sums, failed)
+        picked = _picked(n, [p.ids for p in parts], [len(p.reps) for p in parts])
+        ends = self._ends(plan, machine, picked, rows, failed)
         status[failed != 0] = _FAILED
         return _Found(sums, ends)
 
-    def _kinds_run(
-        self, plan: _Plan, designs: Array, machine: _Machine, keys: _Keys
-    ) -> tuple[Array, Any, Array]:  # fmt: skip
-        """Run every kind of task over its groups of designs: which row of each kind a design is made of, what the
-        rows found, and the counts of each row over the program."""
-        parts = [self._parted(keys, kind) for kind in plan.kinds]
-        sizes = [len(p.reps) for p in parts]
-        rows = self._rows(plan, sizes)
-        totals = self._scratch.take("totals", (sum(sizes), self._shape.n_fields))
-        picked = self._scratch.take("picked", (len(designs), len(plan.kinds)))
-        start = 0
-        for k, (kind, part) in enumerate(zip(plan.kinds, parts, strict=True)):
-            stop = start + len(part.reps)
-            self._run_kind(plan, kind, part, designs, machine, rows, totals, start, stop)
-            np.add(part.ids, start, out=picked[:, k])
-            start = stop
+    def _ends(self, plan: _Plan, machine: _Machine, picked: Array, rows: Any, failed: Array) -> Array:
+        """The ends of the program; where they take the recurrence, once for all designs that share their times."""
+        if not plan.keeps_times:
+            out = np.zeros((len(picked), 3), np.int64)
+            self._driver.finish_serial(picked, rows, plan.order.chained, out, failed)
+            return out
+        who = np.concatenate([picked, *_resources(machine)], axis=1)
+        groups = self._grouped(who, np.flatnonzero((who != who[0]).any(axis=0)))
+        late = np.zeros(len(groups.reps), np.int8)
+        of_reps = _Machine(machine.units[groups.reps], machine.levels[groups.reps])
+        ends = self._finish(plan, of_reps, picked[groups.reps], rows, late)
+        failed |= late[groups.ids]
+        return ends[groups.ids]
+
+    def _timed(
+        self, plan: _Plan, parts: Sequence[_Parted], designs: Array, machine: _Machine
+    ) -> tuple[_Table, Any]:  # fmt: skip
+        """Count and time every kind of task over its groups of designs: sums of counts, and times."""
+        table = self._table(parts)
+        rows = self._rows(plan, [len(p.reps) for p in parts])
+        count_at = time_at = 0
+        for kind, part in zip(plan.kinds, parts, strict=True):
+            self._run_kind(plan, kind, part, designs, machine, table.part(count_at), rows, time_at)
+            count_at += len(part.count_reps)
+            time_at += len(part.reps)
         if not plan.keeps_times and _needs_times(plan, rows):
             plan.keeps_times = True
-            return self._kinds_run(plan, designs, machine, keys)
-        return picked, rows, totals
+            return self._timed(plan, parts, designs, machine)
+        return table, rows
 
     def _parted(self, keys: _Keys, kind: _Kind) -> _Parted:
-        """Designs by what the counts and times of a kind depend on, those with the same counts side by side."""
-        counted = keys.of(kind.reads)
-        groups = self._grouped(keys.values, np.union1d(counted, keys.of(keys.rates)))
-        n = len(groups.reps)
-        same = self._grouped(keys.values[groups.reps], counted)
-        if len(same.reps) == n:
-            return _Parted(groups.ids, groups.reps, np.ones(n, np.uint8))
-        order = np.argsort(same.ids, kind="stable")
-        place = np.empty(n, np.int64)
-        place[order] = np.arange(n)
-        sorted_ids = same.ids[order]
-        fresh = np.ones(n, np.uint8)
-        fresh[1:] = sorted_ids[1:] != sorted_ids[:-1]
-        return _Parted(place[groups.ids], groups.reps[order], fresh)
+        """Designs by what the times of a kind depend on, those with the same counts side by side."""
+        reads = keys.of(kind.reads)
+        groups = self._grouped(keys.values, np.union1d(reads, keys.of(keys.rates)))
+        counted = self._grouped(keys.values[groups.reps], reads)
+        order = np.argsort(counted.ids, kind="stable")
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        rows = counted.ids[order]
+        return _Parted(place[groups.ids], groups.reps[order], rows, counted.ids[groups.ids], groups.reps[counted.reps])
+
+    def _table(self, parts: Sequence[_Parted]) -> _Table:
+        n = sum(len(p.count_reps) for p in parts)
+        status = self._scratch.take("counted", (n,), np.int8)
+        status[:] = 0
+        return _Table(self._scratch.take("totals", (n, self._shape.n_fields)), status)
 
     def _rows(self, plan: _Plan, sizes: Sequence[int]) -> Any:
-        """Where the kinds' drivers write, all kinds after one another."""
+        """Where the times of all kinds go, after one another."""
         width = self._driver.TIME_COLUMNS
         n, take = sum(sizes), self._scratch.take
         tasks = [len(kind.tasks) for kind in plan.kinds]
         per_row = [width * m if plan.keeps_times else 0 for m in tasks]
         at = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.repeat(per_row, sizes))])[:-1].astype(np.int64)
         space = max([sum(a * b for a, b in zip(per_row, sizes, strict=True)), *(width * m for m in tasks), 1])
-        failed = take("failed rows", (n,), np.int8)
-        failed[:] = 0
         first = np.cumsum([0, *tasks])[:-1].astype(np.int64)
         return self._driver.Rows(
             first, np.array(tasks, np.int64), take("times", (space,)), at, take("sums", (n, 3)),
-            take("serial", (n, 3)), take("spans", (n,), np.float64), failed,
+            take("serial", (n, 3)), take("spans", (n,), np.float64), take("timed", (n,), np.int8),
         )  # fmt: skip
 
     def _run_kind(
-        self, plan: _Plan, kind: _Kind, part: _Parted, designs: Array, machine: _Machine, rows: Any, totals: Array,
-        start: int, stop: int,
+        self, plan: _Plan, kind: _Kind, part: _Parted, designs: Array, machine: _Machine, table: _Table, rows: Any,
+        at: int,
     ) -> None:  # fmt: skip
-        n = stop - start if plan.keeps_times else 1
-        shape = (n, len(kind.tasks), self._driver.TIME_COLUMNS)
-        at = int(rows.at[start]) if plan.keeps_times else 0
-        times = rows.times[at : at + int(np.prod(shape))].reshape(shape)
-        counts = self._scratch.take("counts", (len(kind.tasks), self._shape.n_fields))
-        drive = self._driver.kind_driver(self.model.kernels[kind.task_type], self._shape.columns)
+        """Count and time one kind, as many designs at a time as their counts fit a core's cache."""
+        m, fields = len(kind.tasks), self._shape.n_fields
+        step = max(1, COUNT_BYTES // (8 * m * fields))
+        count = self._driver.counts_driver(self.model.kernels[kind.task_type])
+        for start in range(0, len(part.count_reps), step):
+            reps = part.count_reps[start : start + step]
+            counts = self._scratch.take("counts", (len(reps), m, fields))
+            one = _Table(table.totals[start : start + step], table.status[start : start + step])
+            count(designs, reps, kind.tasks, kind.times_run, counts, one.totals, one.status)
+            first, last = np.searchsorted(part.rows, (start, start + step))
+            self._time_kind(plan, kind, part, machine, counts, one.status, start, rows, at, slice(first, last))
+
+    def _time_kind(
+        self, plan: _Plan, kind: _Kind, part: _Parted, machine: _Machine, counts: Array, counted: Array, start: int,
+        rows: Any, at: int, mine: slice,
+    ) -> None:  # fmt: skip
+        shape = (mine.stop - mine.start if plan.keeps_times else 1, len(kind.tasks), self._driver.TIME_COLUMNS)
+        there = slice(at + mine.start, at + mine.stop)
+        begin = int(rows.at[there.start]) if plan.keeps_times else 0
+        times = rows.times[begin : begin + shape[0] * shape[1] * shape[2]].reshape(shape)
         units = machine.units.view(self._shape.unit_type)[..., 0]
         levels = machine.levels.view(self._shape.level_type)[..., 0]
-        drive(
-            designs, units, levels, self._dram, part.reps, part.fresh, kind.tasks, kind.times_run,
-            plan.keeps_times, counts,
-            totals[start:stop], times, rows.sums[start:stop], rows.serial[start:stop], rows.spans[start:stop],
-            rows.status[start:stop],
+        self._driver.times_driver(self._shape.columns)(
+            units, levels, self._dram, part.reps[mine], counts, part.rows[mine] - start, counted, kind.times_run,
+            plan.keeps_times, times, rows.sums[there], rows.serial[there], rows.spans[there], rows.status[there],
         )  # fmt: skip
 
     def _finish(self, plan: _Plan, machine: _Machine, picked: Array, rows: Any, failed: Array) -> Array:
@@ -454,7 +478,7 @@ class Batch:
         """Scratch for the recurrence of one program."""
         from hwsim.timing import recurrence
 
-        n = len(plan.program) if plan.keeps_times else 0
+        n = len(plan.program)
         take, resources = self._scratch.take, slots.shape[1]
 
         def columns(kind: Any, size: int) -> dict[str, Any]:
@@ -522,14 +546,8 @@ class Batch:
     ) -> None:
         """Mark what cannot run: a level that holds too little, or what the model itself checks."""
         capacity = machine.levels[:, :, _CAPACITY]
-        for i in np.flatnonzero(((held > capacity).any(axis=1)) & (status == _OK)):
-            status[i] = _INFEASIBLE
-            texts = [
-                capacity_text(level, int(held[i, at]), int(capacity[i, at]))
-                for at, level in enumerate(self._shape.levels)
-                if held[i, at] > capacity[i, at]
-            ]
-            self._whys[int(numbers[i])] = "; ".join(texts)
+        status[(held > capacity).any(axis=1) & (status == _OK)] = _INFEASIBLE
+        self._held[numbers], self._capacity[numbers] = held, capacity
         if not self._static_check:
             self._check_each(plan, designs, numbers, status)
 
@@ -541,8 +559,7 @@ class Batch:
             texts = [f"{v.what}: {v.demand:.15g} of {v.bound:.15g} {v.unit}" for v in found]
             if texts:
                 status[i] = _INFEASIBLE
-                before = self._whys.get(int(numbers[i]))
-                self._whys[int(numbers[i])] = "; ".join([before, *texts] if before else texts)
+                self._checked[int(numbers[i])] = texts
 
 
 # --- what a model is made of --------------------------------------------------------------------------------------
@@ -576,11 +593,31 @@ class _Keys(NamedTuple):
 
 
 class _Parted(NamedTuple):
-    """Groups of designs for one kind of task; `fresh` is 0 where a group's counts are those of the group before."""
+    """Groups of designs for one kind of task.
+
+    ids, reps   the group of each design by its times, and the first design of each; groups with the same counts follow
+                one another
+    rows        which counts a group's times are of, in rising order
+    counted     which counts a design has
+    count_reps  the first design with each counts
+    """
 
     ids: Array
     reps: Array
-    fresh: Array
+    rows: Array
+    counted: Array
+    count_reps: Array
+
+
+class _Table(NamedTuple):
+    """Counts summed over the program, a row for each group of designs with the same, and whether counting failed."""
+
+    totals: Array
+    status: Array
+
+    def part(self, start: int) -> _Table:
+        """The rows from `start` on."""
+        return _Table(self.totals[start:], self.status[start:])
 
 
 class _Found(NamedTuple):
@@ -737,6 +774,16 @@ def _events(
     columns = np.array(events, np.int64).reshape(-1, 4)
     level, found, sign = (np.ascontiguousarray(columns[:, c]) for c in (0, 2, 3))
     return level, found, sign, np.array(moment, np.int64)
+
+
+def _picked(n: int, ids: Sequence[Array], sizes: Sequence[int]) -> Array:
+    """int64[n, kinds]: each design's row of every kind, rows of all kinds numbered through."""
+    out = np.zeros((n, len(ids)), np.int64)
+    start = 0
+    for k, (column, size) in enumerate(zip(ids, sizes, strict=True)):
+        out[:, k] = column + start
+        start += size
+    return out
 
 
 def _needs_times(plan: _Plan, rows: Any) -> bool:

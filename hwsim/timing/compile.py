@@ -29,7 +29,7 @@ import numpy as np
 from numba import types
 from numba.core.errors import NumbaError
 
-from hwsim.pure import is_pure
+from hwsim.pure import clog2, is_pure, isqrt
 from hwsim.timing import recurrence
 from hwsim.timing.checked import CHECKED_CALLS, CheckedCompiler, WrappingCompiler
 
@@ -97,12 +97,44 @@ def _rebuild(function: Any, options: dict[str, Any], callers: tuple[Any, ...]) -
     if key not in _built:
         if function in callers:
             _refuse(function, 0, "calls itself, directly or through another function")
+        if function in _QUICK:
+            _built[key] = numba.njit(**options)(_QUICK[function])
+            return _built[key]
         _check_form(function)
         used = dict(_globals_used(function.__code__))
         names = {name: _compilable(function, line, name, options, (*callers, function)) for name, line in used.items()}
         known = {name: value for name, value in names.items() if value is not getattr(builtins, name, None)}
         _built[key] = _jit(function, {**known, "__builtins__": builtins}, options)
     return _built[key]
+
+
+def _quick_isqrt(x: int) -> int:
+    """`hwsim.pure.isqrt` by the processor's square root, which is at most one off."""
+    if x <= 0:
+        return 0
+    r = int(math.sqrt(float(x)))
+    if r > x // r:
+        return r - 1
+    if r + 1 <= x // (r + 1):
+        return r + 1
+    return r
+
+
+def _quick_clog2(x: int) -> int:
+    """`hwsim.pure.clog2` by halving the 64 bits."""
+    rest = x - 1
+    if rest <= 0:
+        return 0
+    bits = 1
+    for half in (32, 16, 8, 4, 2, 1):
+        if rest >> half > 0:
+            rest = rest >> half
+            bits = bits + half
+    return bits
+
+
+_QUICK: dict[Any, Any] = {isqrt: _quick_isqrt, clog2: _quick_clog2}
+"""Pure functions whose loops the processor has an instruction for, and what stands for them in compiled code."""
 
 
 def _jit(function: Any, names: dict[str, Any], options: dict[str, Any]) -> Any:

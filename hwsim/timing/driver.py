@@ -1,10 +1,10 @@
 """A model's pure functions over many designs at once: what the compiled batch evaluation runs.
 
-    machine_driver, amounts_driver, holding_driver   one pure function over the designs
-    kind_driver      count and time all tasks of one kind; totals over the program
-    finish           when the program ends, design by design
-    peaks            what every memory level holds at most, in program order
-    group            designs that agree in some columns, found by hashing
+    machine_driver, amounts_driver, holding_driver: one pure function over the designs
+    counts_driver, times_driver   count, and time, all tasks of one kind; sums over the program
+    finish_driver                 when the program ends, design by design
+    peaks                         what every memory level holds at most, in program order
+    group                         designs that agree in some columns, found by hashing
 
 Every driver fills arrays that its caller owns and uses again, runs without the GIL, and marks the rows in which a
 divisor was zero or an integer left 64 bits. The timing of a task is `hwsim.demand.task_times` with the layout's loop
@@ -27,6 +27,7 @@ from hwsim.demand import DRAIN, LOAD, MOVE, STORE, WORK, Layout
 from hwsim.memory import latency_ps, level_ps
 from hwsim.pure import cycles_to_ps, pure
 from hwsim.timing import recurrence
+from hwsim.timing.checked import checked_add
 from hwsim.timing.compile import CHECKED, compile_engine, compile_pure, compiled_recurrence
 from hwsim.timing.recurrence import Column, pipeline
 
@@ -42,6 +43,8 @@ LARGEST_SPAN_PS = 2.0**62
 
 ROW: dict[str, Any] = CHECKED | {"_nrt": False}
 """Options of what handles one design: checked arithmetic, errors raised."""
+INLINED: dict[str, Any] = ROW | {"inline": "always"}
+"""Options of the small parts of a task's time: calls would cost as much as what they do."""
 LOOP: dict[str, Any] = {"error_model": "python", "nogil": True, "_nrt": False}
 """Options of what walks over designs and catches the errors of each."""
 
@@ -145,7 +148,7 @@ def _cycles_part(field: int, unit: int) -> Any:
     """Picoseconds of one field of cycles."""
     to_ps = compile_pure(cycles_to_ps)
 
-    @numba.njit(**ROW)
+    @numba.njit(**INLINED)
     def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
         value = counts[field]
         return to_ps(value, units[unit].clock_khz) if value > 0 else 0
@@ -159,7 +162,7 @@ def _traffic_part(field: int, runs: int, level: int, write: int) -> Any:
     counted = runs if runs >= 0 else field
     floor = 1 if runs >= 0 else 0
 
-    @numba.njit(**ROW)
+    @numba.njit(**INLINED)
     def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
         bits = counts[field]
         if bits <= 0:
@@ -176,17 +179,17 @@ def _traffic_part(field: int, runs: int, level: int, write: int) -> Any:
 def _sum_or_max(level: int, first: Any, second: Any) -> Any:
     """Two transfers while the unit works: one after the other on a shared port, at the same time on two."""
 
-    @numba.njit(**ROW)
+    @numba.njit(**INLINED)
     def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
         a = first(counts, units, levels, dram)
         b = second(counts, units, levels, dram)
-        return a + b if levels[level].shared_port == 1 else max(a, b)
+        return checked_add(a, b) if levels[level].shared_port == 1 else max(a, b)
 
     return part
 
 
 def _larger(first: Any, second: Any) -> Any:
-    @numba.njit(**ROW)
+    @numba.njit(**INLINED)
     def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
         return max(first(counts, units, levels, dram), second(counts, units, levels, dram))
 
@@ -194,7 +197,7 @@ def _larger(first: Any, second: Any) -> Any:
 
 
 def _nothing() -> Any:
-    @numba.njit(**ROW)
+    @numba.njit(**INLINED)
     def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
         return 0
 
@@ -220,7 +223,7 @@ def _named(fields: Sequence[tuple[int, int]], otherwise: int, last: bool) -> Any
 
 
 def _constant(value: int) -> Any:
-    @numba.njit(**ROW)
+    @numba.njit(**INLINED)
     def part(counts: Any) -> Any:
         return value
 
@@ -228,7 +231,7 @@ def _constant(value: int) -> Any:
 
 
 def _if_positive(field: int, value: int, otherwise: Any) -> Any:
-    @numba.njit(**ROW)
+    @numba.njit(**INLINED)
     def part(counts: Any) -> Any:
         return value if counts[field] > 0 else otherwise(counts)
 
@@ -244,7 +247,7 @@ def _count_or_one(fields: Sequence[int]) -> Any:
 
 
 def _own_if_positive(field: int, otherwise: Any) -> Any:
-    @numba.njit(**ROW)
+    @numba.njit(**INLINED)
     def part(counts: Any) -> Any:
         return counts[field] if counts[field] > 0 else otherwise(counts)
 
@@ -295,7 +298,7 @@ def task_timer(columns: Layout) -> Any:
 
 
 def _counter(count: Callable[..., Any]) -> Any:
-    """count_all(designs[i], tasks, times_run, counts, totals): every task's counts, and their sums over the program."""
+    """count_all(design, tasks, times_run, counts, totals): every task's counts, and their sums over the program."""
     built = compile_pure(count)
 
     @numba.njit(**ROW)
@@ -312,10 +315,31 @@ def _counter(count: Callable[..., Any]) -> Any:
     return count_all
 
 
+@cache
+def counts_driver(count: Callable[..., Any]) -> Any:
+    """drive(designs, reps, tasks, times_run, counts, totals, status): row g counts the tasks on designs[reps[g]].
+
+    times_run   int64[tasks, 3]: how often each task runs in all, up to the first token, and up to the last
+    counts      int64[rows, tasks, fields]
+    totals      int64[rows, fields]: counts summed over the program
+    """
+    count_all = _counter(count)
+
+    @numba.njit(**LOOP)
+    def drive(designs: Any, reps: Any, tasks: Any, times_run: Any, counts: Any, totals: Any, status: Any) -> None:
+        for g in range(len(reps)):
+            try:
+                count_all(designs[reps[g]], tasks, times_run, counts[g], totals[g])
+            except Exception:
+                status[g] = FAILED
+
+    return drive
+
+
 def _timed(columns: Layout) -> Any:
     """time_all(units, levels, dram, counts, times_run, keep, times, sums): every task's time, and how the whole
-    program's time adds up where its steps follow one another. Answers (the one unit or NOT_SERIAL, whether anything
-    loads or stores, whether anything drains, all durations together)."""
+    program's time adds up where its steps follow one another. Answers (the one unit or NOT_SERIAL, whether nothing,
+    loads or stores move data, whether anything drains, all durations together)."""
     timer = task_timer(columns)
 
     @numba.njit(**ROW)
@@ -354,49 +378,40 @@ def _timed(columns: Layout) -> Any:
 
 
 @cache
-def kind_driver(count: Callable[..., Any], columns: Layout) -> Any:
-    """drive(designs, units, levels, dram, reps, fresh, tasks, times_run, keep, counts, totals, times, sums, serial,
-    spans, status).
+def times_driver(columns: Layout) -> Any:
+    """drive(units, levels, dram, reps, counts, row, counted, times_run, keep, times, sums, serial, spans, status).
 
-    reps, fresh    row g is designs[reps[g]]; where fresh[g] is 0 its counts are those of the row before
-    times_run      int64[tasks, 3]: how often each task runs in all, up to the first token, and up to the last
-    counts         int64[tasks, fields]: scratch
-    totals         int64[rows, fields]: counts summed over the program
-    times          int64[rows, tasks, TIME_COLUMNS], filled when `keep` is set
-    sums           int64[rows, 3]: work and drain summed as `times_run` says
-    serial         int64[rows, 3]: the one unit that works (or NOT_SERIAL), whether nothing (0), loads (1) or
-                   stores (2) move data, whether anything drains
-    spans          float64[rows]: all durations together, in picoseconds
+    Row g times the tasks that counts[row[g]] counted, on the machine of design reps[g].
+
+    counted  status of every row of `counts`
+    times    int64[rows, tasks, TIME_COLUMNS], filled when `keep` is set
+    sums     int64[rows, 3]: work and drain summed as `times_run` says
+    serial   int64[rows, 3]: the one unit that works (or NOT_SERIAL); whether nothing (0), loads (1) or stores (2) move
+             data; whether anything drains
+    spans    float64[rows]: all durations together, in picoseconds
     """
-    count_all = _counter(count)
     time_all = _timed(columns)
 
     @numba.njit(**LOOP)
     def drive(
-        designs: Any, units: Any, levels: Any, dram: Any, reps: Any, fresh: Any, tasks: Any, times_run: Any,
-        keep: Any, counts: Any, totals: Any, times: Any, sums: Any, serial: Any, spans: Any, status: Any,
+        units: Any, levels: Any, dram: Any, reps: Any, counts: Any, row: Any, counted: Any, times_run: Any,
+        keep: Any, times: Any, sums: Any, serial: Any, spans: Any, status: Any,
     ) -> None:  # fmt: skip
-        counted = False
         for g in range(len(reps)):
-            try:
-                i = reps[g]
-                if fresh[g] or not counted:
-                    counted = False
-                    count_all(designs[i], tasks, times_run, counts, totals[g])
-                    counted = True
-                else:
-                    for f in range(totals.shape[1]):
-                        totals[g, f] = totals[g - 1, f]
-                kept = times[g] if keep else times[0]
-                only, moves, drains, span = time_all(
-                    units[i], levels[i], dram[0], counts, times_run, keep, kept, sums[g]
-                )
-                serial[g, 0] = only
-                serial[g, 1] = moves
-                serial[g, 2] = drains
-                spans[g] = span
-            except Exception:
-                status[g] = FAILED
+            status[g] = counted[row[g]]
+            if status[g] == 0:
+                try:
+                    i = reps[g]
+                    kept = times[g] if keep else times[0]
+                    only, moves, drains, span = time_all(
+                        units[i], levels[i], dram[0], counts[row[g]], times_run, keep, kept, sums[g]
+                    )
+                    serial[g, 0] = only
+                    serial[g, 1] = moves
+                    serial[g, 2] = drains
+                    spans[g] = span
+                except Exception:
+                    status[g] = FAILED
 
     return drive
 
@@ -426,11 +441,13 @@ def finish_without_stores(
         scratch.head[r] = 0
         scratch.load_free[r] = 0
     latest = 0
+    end = 0
     for i in range(len(order)):
         t = order[i]
         deps = 0
         for k in range(dep_start[i], dep_start[i + 1]):
-            deps = max(deps, done[dep[k]])
+            # The step before is in a register still: most programs are nearly chains.
+            deps = max(deps, end if dep[k] == i - 1 else done[dep[k]])
         ready = deps
         work = 0
         u = times[t, T_UNIT]
@@ -490,13 +507,13 @@ class Order(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What the kinds' drivers found, row by row, all kinds after one another.
+    """The times that were found, row by row, all kinds after one another.
 
     first   int64[kinds]: where a kind's tasks begin among all tasks
     n       int64[kinds]: how many there are
     times   int64[...]: every row's times, flat
     at      int64[rows]: where a row's times begin
-    sums, serial, spans, status: as in `kind_driver`
+    sums, serial, spans, status: as in `times_driver`
     """
 
     first: Any
@@ -541,6 +558,24 @@ def _way(picked: Any, rows: Rows, chained: int) -> int:
     if moves == 0 and (chained == 1 or (only >= 0 and drains == 0)):
         return SERIAL
     return STORING if moves > 1 else LOADING
+
+
+@numba.njit(**LOOP)
+def _add_sums(picked: Any, rows: Rows, out: Any) -> None:
+    for c in range(3):
+        out[c] = 0
+        for k in range(len(picked)):
+            out[c] += rows.sums[picked[k], c]
+
+
+@numba.njit(**LOOP)
+def finish_serial(picked: Any, rows: Rows, chained: int, out: Any, status: Any) -> None:
+    """`finish_driver` for programs whose end is a sum for every design; one for which it is not is marked failed."""
+    for i in range(len(picked)):
+        if _way(picked[i], rows, chained) == SERIAL:
+            _add_sums(picked[i], rows, out[i])
+        else:
+            status[i] = FAILED
 
 
 @numba.njit(**LOOP)
@@ -596,10 +631,7 @@ def finish_driver() -> Any:
             if way == UNKNOWN:
                 status[i] = FAILED
             elif way == SERIAL:
-                for c in range(3):
-                    out[i, c] = 0
-                    for k in range(picked.shape[1]):
-                        out[i, c] += rows.sums[picked[i, k], c]
+                _add_sums(picked[i], rows, out[i])
             else:
                 _gather(picked[i], rows, work.times)
                 resources = recurrence.Resources(slots[i], ports[i], n_units)
@@ -633,9 +665,13 @@ def _add_up(picked: Any, totals: Any, out: Any) -> None:
 
 
 @numba.njit(**LOOP)
-def add_up(picked: Any, totals: Any, out: Any, status: Any) -> None:
-    """Counts over the whole program: out[i] is the sum of totals[picked[i, k]] over kinds k."""
+def add_up(picked: Any, totals: Any, counted: Any, out: Any, status: Any) -> None:
+    """Counts over the whole program: out[i] is the sum of totals[picked[i, k]] over kinds k, whose status is
+    in `counted`."""
     for i in range(len(picked)):
+        for k in range(picked.shape[1]):
+            if counted[picked[i, k]] != 0:
+                status[i] = FAILED
         try:
             _add_up(picked[i], totals, out[i])
         except Exception:
