@@ -85,7 +85,7 @@ def _scale(axes: Axes, scale: Scale, which: str) -> None:
     form = FuncFormatter(lambda value, _: quantity(value, scale.unit) if scale.unit else digits(value))
     axis.set_major_formatter(form)
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
-    narrow = scale.log and high < 30 * low
+    narrow = scale.log and high < 100 * low
     axis.set_minor_formatter(FuncFormatter(lambda value, at: form(value, at) if _round(value) else "") if narrow
                              else NullFormatter())  # fmt: skip
     axis.set_label_text(plain(scale.label, 60))

@@ -16,7 +16,7 @@ from hwsim.sweep.sensitivity import Sensitivity, sensitivity
 from hwsim.sweep.study import ACCELERATOR, OK, WORKLOAD, Direction, Row, Study, Value
 from hwsim.units import bare_name, unit_of
 
-DETAILED = 60
+DETAILED = 120
 """Front points to look into."""
 VOLUME_POINTS = 20_000
 """Points of the hypervolume's history; of a longer one, every k-th and the front."""
@@ -52,6 +52,16 @@ class Answer:
     def column(self, key: str) -> list[Value | None]:
         """Values of one parameter; None where it is absent."""
         return [row.assignment.get(key) for row in self.rows]
+
+    def levels(self, key: str) -> list[Value]:
+        """The different values that the points have of a parameter: numbers in order, others as the study lists
+        them."""
+        there = {v for v in self.column(key) if v is not None}
+        if all(isinstance(v, int | float) and not isinstance(v, bool) for v in there):
+            return sorted(there)
+        listed = {p.key: p.values for p in self.study.parameters}.get(key, ())
+        listed = {ACCELERATOR: self.study.accelerators, WORKLOAD: self.study.workloads}.get(key, listed)
+        return [v for v in listed if v in there] + sorted(there - set(listed), key=str)
 
     def sensitivities(self) -> list[list[Sensitivity]]:
         """By objective, the indices of every parameter over the points whose objective is finite."""
@@ -92,13 +102,19 @@ class Answer:
         return [along[i] for i in ends]
 
     def results(self, result_of: Details) -> dict[int, tuple[Row, Result]]:
-        """By place, the runs of the front points to look into."""
-        return {i: (self.rows[i], result_of(self.rows[i])) for i in self.detailed()}
+        """By place, the runs of the front points to look into; without those whose latency is not the row's (the row
+        is of another fidelity, or the code has changed since)."""
+        ran = {i: (self.rows[i], result_of(self.rows[i])) for i in self.detailed()}
+        return {i: (row, result) for i, (row, result) in ran.items() if _same(row, result)}
 
     def best(self, k: int) -> int:
         """The place of the point that is best in one objective; of equal ones the first."""
         sign = -1.0 if self.directions[k] is Direction.MAXIMIZE else 1.0
         return int(np.argmin(np.where(np.isnan(self.goals[:, k]), np.inf, sign * self.goals[:, k])))
+
+
+def _same(row: Row, result: Result) -> bool:
+    return math.isclose(row.metrics.get("latency_s", math.nan), result.latency_s.value, rel_tol=1e-9)
 
 
 def _other(d: Direction) -> Direction:

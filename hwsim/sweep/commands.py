@@ -46,8 +46,12 @@ _FRONT_LINES = 20
     help="Override the sweep: a.b=1, a.b=1,2 or a.b=range(1,9).",
 )
 @click.option("--retry-failed", is_flag=True, help="Run the points that failed once more.")
+@click.option("--report", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+              help="Write a page to explore the answer in, and a picture, here.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
-def sweep_command(file: Path, store: Path | None, overrides: tuple[str, ...], as_json: bool, **how: Any) -> int:
+def sweep_command(
+    file: Path, store: Path | None, overrides: tuple[str, ...], report: Path | None, as_json: bool, **how: Any
+) -> int:
     """Run a design-space sweep, or continue it, and print its Pareto front."""
     from hwsim.sweep.file import load_study
     from hwsim.sweep.progress import ProgressLine
@@ -68,7 +72,20 @@ def sweep_command(file: Path, store: Path | None, overrides: tuple[str, ...], as
         click.echo(json.dumps({"schema_version": 1, **summary_document(study, path, summary)}, indent=1))
     else:
         _print(study, path, summary)
+    if report:
+        _write_report(study, path, report, summary.points)
     return EXIT_PARTIAL if summary.failed else EXIT_OK
+
+
+def _write_report(study: Study, store: Path, folder: Path, points: int) -> None:
+    from hwsim.sweep.page import write_answer
+
+    try:
+        written = write_answer(study, store, folder, points)
+    except OSError as error:
+        raise bad_input("write", str(folder), f"the report cannot be written: {error.strerror}",
+                        "Name a folder that can be written.", key="--report") from None  # fmt: skip
+    click.echo(f"wrote {written[0]}, and {len(written) - 1} files beside it", err=True)
 
 
 @contextmanager

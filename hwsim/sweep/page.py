@@ -68,6 +68,26 @@ def write_page(
     return files
 
 
+def write_answer(study: Study, store_path: str | Path, folder: str | Path, points: int | None = None) -> list[Path]:
+    """Write the page of a study that the store holds, and its picture as SVG and PNG where a point is feasible.
+
+    Of a multi-fidelity search the rows of the last rung are shown. Raises as `write_page`, and InputError for a store
+    that cannot be read.
+    """
+    from hwsim.sweep.pictures import save_picture
+    from hwsim.sweep.search import top_rung
+    from hwsim.sweep.store import Store
+
+    top = top_rung(study)
+    with Store(store_path) as store:
+        rows = [outcome.row for outcome in store.trials(store.chosen(study.name)) if outcome.rung == top]
+    units = units_of(study)
+    files = write_page(study, rows, folder, points=points, units=units)
+    answer = Answer(study, rows)
+    suffixes = ("svg", "png") if answer.rows else ()
+    return files + [save_picture(answer, Path(folder) / f"sweep.{suffix}", units) for suffix in suffixes]
+
+
 def report_name(row: Row) -> str:
     """Where the report of a front point lies, beside the page."""
     return f"points/{short(row)}.html"
@@ -174,7 +194,9 @@ def _finding(labels: Sequence[str], shares: Sequence[Sequence[Sensitivity]]) -> 
         if indices and indices[0].total > 0:
             first = indices[0]
             alone = f" ({percent(first.first)} alone)" if first.total - first.first > 0.005 else ""
-            told.append(f"{plain(first.key, 60)} has part in {percent(first.total)} of the variance of {label}{alone}")
+            told.append(
+                f"{plain(first.key, 60)} takes part in {percent(first.total)} of the variance of {label}{alone}"
+            )
     return "; ".join(told) + "." if told else ""
 
 
@@ -204,7 +226,9 @@ def _shown(value: float, unit: str) -> str:
         return f"{value:g}"
     if unit == "%":
         return percent(value)
-    return f"{digits(value)} mm²" if unit in {"mm²", "mm2"} else quantity(value, unit)
+    if unit in {"mm²", "mm2"}:
+        return f"{digits(value)} mm²"
+    return quantity(value, unit) if unit or abs(value) >= 1e4 else f"{float(f'{value:.3g}'):g}"
 
 
 def _thinned(answer: Answer, places: Sequence[int], points: int | None) -> str:
@@ -253,9 +277,7 @@ def _volume_note(answer: Answer, labels: Sequence[str]) -> str:
 
 def _space_table(answer: Answer, units: Mapping[str, str]) -> Table:
     def row(key: str) -> tuple[str, ...]:
-        column = [v for v in answer.column(key) if v is not None]
-        numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in column)
-        levels = sorted(set(column), key=(lambda v: (v, "")) if numeric else (lambda v: (0, str(v))))
+        levels = answer.levels(key)
         texts = [value_text(v, units.get(key, "")) for v in levels]
         shown = ", ".join(texts) if len(texts) <= 12 else f"{texts[0]} to {texts[-1]}"
         return plain(key, 60), plain(shown, 300), f"{len(levels):,}"

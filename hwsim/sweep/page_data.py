@@ -21,9 +21,9 @@ DRAWN = 5000
 """Points drawn at most; fewer where their figures would not fit the page."""
 DATA_BYTES = 1_200_000
 """Budget of the points' figures."""
-DETAIL_BYTES = 400_000
+DETAIL_BYTES = 500_000
 """Budget of the embedded breakdowns."""
-TOP_LAYERS = 12
+TOP_LAYERS = 40
 TOP_PARTS = 12
 SIGNIFICANT = 6
 
@@ -60,16 +60,16 @@ def _rounded(value: float) -> float | int | None:
 
 def _parameter(answer: Answer, key: str, places: Sequence[int], unit: str) -> dict[str, Any]:
     """A parameter as the script reads it: its levels in order, and each point's level (-1 where it is absent)."""
-    column = answer.column(key)
-    here = [column[i] for i in places]
-    numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in here if v is not None)
-    levels = sorted({v for v in here if v is not None}, key=lambda v: (0, v, "") if numeric else (1, 0, str(v)))
-    place = {v: i for i, v in enumerate(levels)}
+    column, levels = answer.column(key), answer.levels(key)
+    numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in levels)
+    used = {column[i] for i in places}
+    levels = [v for v in levels if v in used]
+    place: dict[Value | None, int] = {v: i for i, v in enumerate(levels)} | {None: -1}
     return {
         "key": plain(key, 60),
         "levels": [value_text(v, unit) for v in levels],
         "values": [_rounded(float(v)) for v in levels] if numeric else None,
-        "column": [-1 if v is None else place[v] for v in here],
+        "column": [place[column[i]] for i in places],
     }
 
 

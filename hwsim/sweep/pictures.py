@@ -10,7 +10,6 @@ import numpy as np
 from hwsim.report.text import value_text
 from hwsim.sweep.answer import Answer, objective_label, unit_shown
 from hwsim.sweep.pareto import Floats
-from hwsim.sweep.sensitivity import levels_of
 
 WIDE = 8.0
 """An axis is logarithmic where its largest value is more than this many times its smallest."""
@@ -29,18 +28,19 @@ def save_picture(answer: Answer, path: Path, units: Mapping[str, str]) -> Path:
     shares = answer.sensitivities()
     labels = [objective_label(o.figure) for o in answer.study.objectives]
     strongest = shares[0][0].key if shares[0] else ""
-    column = answer.column(strongest) if strongest else [None] * len(answer.rows)
-    level = levels_of(column)
-    texts = {int(n): value_text(v, units.get(strongest, "")) for n, v in zip(level, column, strict=True)}
+    levels = answer.levels(strongest) if strongest else []
+    texts = [value_text(v, units.get(strongest, "")) for v in levels] or [""]
+    place = {v: n for n, v in enumerate(levels)}
+    level = [place.get(v, 0) for v in answer.column(strongest)]  # type: ignore[arg-type]
     scales = [sweep_plots.Scale(label, unit_shown(o.figure), _wide(answer.goals[:, k]))
               for k, (label, o) in enumerate(zip(labels, answer.study.objectives, strict=True))]  # fmt: skip
     flat = sweep_plots.Scale(strongest, "", False)
     several = len(labels) > 1
     cloud = sweep_plots.Cloud(
-        x=answer.goals[:, 0].tolist() if several else level.tolist(),
+        x=answer.goals[:, 0].tolist() if several else list(map(float, level)),
         y=answer.goals[:, 1 if several else 0].tolist(),
-        level=level.tolist(),
-        levels=[texts[n] for n in sorted(texts)],
+        level=level,
+        levels=texts,
         front=answer.front,
         x_scale=scales[0] if several else flat,
         y_scale=scales[1 if several else 0],

@@ -327,7 +327,7 @@
   const parallel = plot('parallel', 'Parallel coordinates of parameters and objectives');
   let axisX = [], axisScale = [];
   function drawParallel() {
-    const [w, h] = sized(parallel), top = 40, bottom = h - 14, side = 74;
+    const [w, h] = sized(parallel), top = 40, bottom = h - 14, side = 80;
     const gap = parallelFields.length > 1 ? (w - 2 * side) / (parallelFields.length - 1) : 0;
     axisX = parallelFields.map((_, k) => side + k * gap);
     axisScale = parallelFields.map(f => scale(f, wide(f), bottom, top));
@@ -360,7 +360,7 @@
     parallelFields.forEach((f, k) => {
       const x = axisX[k];
       marks.push(sv('line', { x1: x, x2: x, y1: top, y2: bottom, class: 'axis' }));
-      marks.push(sv('text', { x, y: 14, 'text-anchor': 'middle', class: 'title' }, short(f.label, 20)));
+      marks.push(sv('text', { x, y: 14, 'text-anchor': 'middle', class: 'title' }, short(f.label, 18)));
       if (f.kind === 'objective') marks.push(sv('text', { x, y: 28, 'text-anchor': 'middle', class: 'best' }, f.maximize ? 'more is better ↑' : 'less is better ↓'));
       let above = Infinity;
       for (const [v, text] of axisScale[k].ticks) {
@@ -490,7 +490,7 @@
     return el('div', {}, el('h4', {}, `${title}: ${quantity(total, unit)}`), parts.map(p => {
       const bar = el('div', { class: 'fill ' + kind });
       bar.style.width = (100 * p[1] / most).toFixed(2) + '%';
-      const share = total ? ` (${digits(100 * p[1] / total)} %)` : '';
+      const part = 100 * p[1] / total, share = total ? ` (${p[1] && part < 0.1 ? '<0.1' : digits(part)} %)` : '';
       return el('div', { class: 'part' }, el('span', { class: 'name', title: p[0] }, p[0]), el('div', { class: 'track' }, bar),
         el('span', { class: 'figure' }, quantity(p[1], unit) + share));
     }));
@@ -513,8 +513,9 @@
       command ? el('p', { class: 'note' }, 'To run it alone: ', el('code', {}, command)) : '');
   }
   function breakdown(d) {
-    const layers = d.layers.map(g => [g[0] + (g[1] > 1 ? ` ×${g[1]}` : ''), g[2]]);
-    if (d.rest[0]) layers.push([`${d.rest[0]} more`, d.rest[1]]);
+    const layers = d.layers.slice(0, 12).map(g => [g[0] + (g[1] > 1 ? ` ×${g[1]}` : ''), g[2]]);
+    const left = d.layers.slice(12), more = left.length + d.rest[0];
+    if (more) layers.push([`${more} more`, left.reduce((sum, g) => sum + g[2], d.rest[1])]);
     const held = el('div', {}, el('h4', {}, 'Memory, peak of capacity'), el('div', { class: 'pairs' },
       d.memory.map(m => pair(m[0], `${quantity(m[1], 'bit')} of ${quantity(m[2], 'bit')}`))));
     return el('div', { class: 'shares' }, bars('Time by what limits it', d.limits, 's', 't'), bars('Energy by component', d.energy, 'J', 'e'),
@@ -549,12 +550,14 @@
       for (const [name, v] of y) sum.set(name, (sum.get(name) || 0) + (v || 0));
       return [...sum].filter(e => e[1]).sort((m, n) => Math.abs(n[1]) - Math.abs(m[1])).slice(0, 8);
     };
-    const layer = (d, k) => d.layers.map(g => [g[0], g[k]]);
+    // A layer that only one of the two lists has is gone only if the other list holds every layer.
+    const names = d => new Set(d.layers.map(g => g[0]));
+    const layer = (d, other) => d.layers.filter(g => !other.rest[0] || names(other).has(g[0])).map(g => [g[0], g[2]]);
     const list = (title, parts, unit) => parts.length ? el('div', {}, el('h4', {}, title), parts.map(([name, v]) =>
       el('div', { class: 'part' }, el('span', { class: 'name', title: name }, name), el('span', {}),
         el('span', { class: v < 0 ? 'figure better' : 'figure worse' }, (v < 0 ? '−' : '+') + quantity(Math.abs(v), unit))))) : null;
     return [el('div', { class: 'shares', id: 'causes' }, list('Time, by what limits it', moved(p.limits, q.limits), 's'),
-      list('Energy, by component', moved(p.energy, q.energy), 'J'), list('Time, by layer (the longest)', moved(layer(p, 2), layer(q, 2)), 's'),
+      list('Energy, by component', moved(p.energy, q.energy), 'J'), list('Time, by layer', moved(layer(p, q), layer(q, p)), 's'),
       list('Area, by component', moved(p.area, q.area), 'mm²'))];
   }
 

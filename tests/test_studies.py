@@ -1,0 +1,165 @@
+"""The shipped studies: files that load, pages that are true, pictures drawn from numbers that fresh runs give."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hwsim.report.text import digits, quantity
+from hwsim.result import Result
+from hwsim.sweep.answer import Answer, rerun
+from hwsim.sweep.file import load_study
+from hwsim.sweep.metrics import metrics_of
+from hwsim.sweep.pareto import pareto_front
+from hwsim.sweep.space import Space
+from hwsim.sweep.study import OK, Assignment, Row, Study
+
+ROOT = Path(__file__).resolve().parent.parent
+DEEP = bool(os.environ.get("HWSIM_DEEP"))
+PAGE = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+FILES = sorted((ROOT / "sweeps").glob("*.yaml"))
+AGAIN = 400 if DEEP else 12
+
+
+@lru_cache(maxsize=8)
+def study_of(name: str) -> Study:
+    return load_study(ROOT / "sweeps" / f"{name}.yaml")
+
+
+def row_of(study: Study, assignment: Assignment) -> tuple[Row, Result]:
+    row = Row("", assignment, OK)
+    result = rerun(study)(row)
+    return Row("", assignment, OK, metrics_of(result)), result
+
+
+@lru_cache(maxsize=8)
+def numbers_of(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / "docs" / "studies" / f"{name}.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_every_study_has_its_place_in_the_page(path: Path) -> None:
+    study = study_of(path.stem)
+    assert study.summary and study.name == path.stem.replace("_", "-")
+    assert f"(../sweeps/{path.name})" in PAGE and f"(studies/{path.stem}.svg)" in PAGE
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_the_numbers_of_the_picture_are_those_of_fresh_runs(path: Path) -> None:
+    study, numbers = study_of(path.stem), numbers_of(path.stem)
+    space = Space(study)
+    feasible = [a for a in space.chunk(0, space.size) if not space.excludes(a)]
+    keys = numbers["parameters"]
+    assert numbers["points"] == space.size and numbers["feasible"] == len(numbers["rows"]) <= len(feasible)
+    assert numbers["objectives"] == [o.figure for o in study.objectives]
+    picks = np.linspace(0, len(numbers["rows"]) - 1, AGAIN).round().astype(int).tolist()
+    for values in (numbers["rows"][i] for i in {*picks, *numbers["front"][:3]}):
+        assignment = dict(zip(keys, values, strict=False))
+        assert assignment in feasible
+        row, _ = row_of(study, assignment)
+        assert Answer(study, [row]).goals[0].tolist() == pytest.approx(values[len(keys) :], rel=1e-9)
+    print(f"{path.stem}: {AGAIN} of {len(feasible)} points run again")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_front_and_sensitivities_follow_from_the_numbers(path: Path) -> None:
+    study, numbers = study_of(path.stem), numbers_of(path.stem)
+    keys = numbers["parameters"]
+    goals = np.array([row[len(keys) :] for row in numbers["rows"]])
+    front = np.flatnonzero(pareto_front(goals, [o.direction for o in study.objectives]))
+    assert front.tolist() == numbers["front"]
+    for k, figure in enumerate(numbers["objectives"]):
+        for i, key in enumerate(keys):
+            groups: dict[object, list[float]] = {}
+            for row in numbers["rows"]:
+                groups.setdefault(row[i], []).append(row[len(keys) + k])
+            means = [np.mean(g) for g in groups.values() for _ in g]
+            assert numbers["sensitivity"][figure][key][0] == pytest.approx(np.var(means) / goals[:, k].var(), abs=1e-3)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_pictures_name_what_they_show(path: Path) -> None:
+    picture = (ROOT / "docs" / "studies" / f"{path.stem}.svg").read_text(encoding="utf-8")
+    for axis in Space(study_of(path.stem)).axes:
+        assert f">{axis.key}</text>" in picture
+    marks = picture.count("<use ")
+    assert marks >= numbers_of(path.stem)["feasible"] + len(numbers_of(path.stem)["front"])
+
+
+# --- the tables of the page -------------------------------------------------------------------------------------
+
+
+def tables() -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """(study, heads, rows) of each table of the page."""
+    for section in PAGE.split("\n## ")[1:]:
+        [name] = re.findall(r"\(\.\./sweeps/(\w+)\.yaml\)", section)
+        lines = [
+            [c.strip() for c in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")
+        ]
+        yield name, lines[0], lines[2:]
+
+
+FIGURES = {
+    "latency": lambda r: quantity(r.latency_s.value, "s"),
+    "energy": lambda r: quantity(r.energy_j.value, "J"),
+    "energy a token": lambda r: quantity(r.energy_j.value / r.binding["m"], "J"),
+    "throughput": lambda r: digits(float(f"{r.throughput_per_s:.3g}")),
+    "area": lambda r: f"{digits(r.area_mm2)} mm²",
+}
+
+
+@pytest.mark.parametrize(("name", "heads", "rows"), list(tables()), ids=[t[0] for t in tables()])
+def test_the_tables_are_what_fresh_runs_give(name: str, heads: list[str], rows: list[list[str]]) -> None:
+    study = study_of(name)
+    values = {p.key: {str(v): v for v in p.values} for p in study.parameters}
+    for row in rows:
+        assignment = {key: values[key][text] for key, text in zip(heads, row, strict=True) if key in values}
+        _, result = row_of(study, assignment)
+        shown = {head: FIGURES[head](result) for head in heads if head in FIGURES}
+        assert shown == {head: text for head, text in zip(heads, row, strict=True) if head in FIGURES}
+    assert len(rows) > 8
+
+
+def latency(**changes: object) -> float:
+    base: dict[str, Any] = {"bind.density": 0.25, "macs": 1024, "sets": 64, "dram_channels": 20}
+    return row_of(study_of("optimus_array"), {**base, **changes})[1].latency_s.value
+
+
+def test_the_shares_quoted_of_the_array_study() -> None:
+    assert round(100 * (1 - latency(macs=4096) / latency())) == 17
+    assert round(100 * (latency(sets=1024) / latency() - 1)) == 58
+    _, here = row_of(study_of("optimus_array"), {"bind.density": 0.25, "macs": 1024, "sets": 64, "dram_channels": 20})
+    assert 0.75 < here.energy_breakdown_j["dram"] / here.energy_j.value < 0.85
+    assert round(100 * numbers_of("optimus_array")["sensitivity"]["energy_j"]["bind.density"][1]) == 96
+
+
+def token(weight_format: str = "sa_rcsc", technology: str = "28nm") -> Result:
+    base: Assignment = {"bind.n": 30, "bind.m": 30, "weight_format": weight_format, "technology": technology}
+    return row_of(study_of("optimus_length"), base)[1]
+
+
+def test_the_shares_quoted_of_the_length_study() -> None:
+    sa, rcsc, dense = token(), token("rcsc"), token("dense")
+    assert round(sa.throughput_per_s / dense.throughput_per_s, 1) == 3.4
+    assert round(dense.energy_j.value / sa.energy_j.value) == 3
+    assert round(100 * (sa.throughput_per_s / rcsc.throughput_per_s - 1)) == 58
+    assert round(100 * (1 - sa.energy_j.value / rcsc.energy_j.value)) == 5
+    old, new = token(technology="45nm"), token(technology="7nm")
+    assert round(100 * (1 - new.energy_j.value / old.energy_j.value)) == 4
+    assert 13 < old.area_mm2 / new.area_mm2 < 14
+    dram = sum(v for k, v in sa.energy_breakdown_j.items() if k.startswith("dram"))
+    assert round(100 * dram / sa.energy_j.value) == 94
+    numbers = numbers_of("optimus_length")
+    best = [row for i, row in enumerate(numbers["rows"]) if i in numbers["front"]]
+    assert {(m, form, node) for _, m, form, node, *_ in best} == {(50, "sa_rcsc", "7nm")}
+    forms = [row for row in numbers["rows"] if row[2:4] == ["sa_rcsc", "28nm"]]
+    short, long = ({(row[0], row[1]): row for row in forms}[pair] for pair in ((50, 10), (10, 50)))
+    assert (round(long[4] / short[4], 1), round(100 * (1 - long[5] / short[5]))) == (3.3, 28)
