@@ -20,11 +20,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hwsim.errors import InputError
-from hwsim.sweep import database, exports
+from hwsim.sweep import database, exports, work
 from hwsim.sweep.executors import Executor, ProcessExecutor, SerialExecutor, exit_text
+from hwsim.sweep.proposer import Trial
+from hwsim.sweep.resolve import Resolved
 from hwsim.sweep.runner import register, run_study
 from hwsim.sweep.store import Store
-from hwsim.sweep.study import Direction, Objective, Parameter, Study
+from hwsim.sweep.study import Direction, Objective, Parameter, Row, Study
 from hwsim.sweep.work import Bench
 from hwsim.sweep.worker import serve
 
@@ -83,14 +85,14 @@ def pool(study: Study) -> Executor:
     return ProcessExecutor(study, 2, ForkedWorker)
 
 
-def forked(work: Callable[[], None]) -> int:
-    """The PID of a child that does `work` and exits with 0, or prints why not and exits with 1."""
+def forked(task: Callable[[], object]) -> int:
+    """The PID of a child that does `task` and exits with 0, or prints why not and exits with 1."""
     pid = os.fork()
     if pid:
         return pid
     code = 1
     try:
-        work()
+        task()
         code = 0
     except BaseException as error:
         print(f"child: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
@@ -248,12 +250,12 @@ def counted_steps(path: Path) -> int:
         steps += 1
         return 0
 
-    def work() -> None:
+    def child() -> None:
         watching(step)
         created(path)
         os.write(writer, str(steps).encode())
 
-    os.waitpid(forked(work), 0)
+    os.waitpid(forked(child), 0)
     counted = int(os.read(reader, 100))
     os.close(reader)
     os.close(writer)
@@ -285,12 +287,12 @@ def starts(count: int, folder: Path) -> Counter[str]:
             path = folder / f"start{processes}-{number}.db"
             reader, gate = os.pipe()
 
-            def work(path: Path = path, reader: int = reader, gate: int = gate) -> None:
+            def child(path: Path = path, reader: int = reader, gate: int = gate) -> None:
                 os.close(gate)
                 os.read(reader, 1)  # ends when the parent closes the gate
                 run(path, study=SMALL)
 
-            pids = [forked(work) for _ in range(processes)]
+            pids = [forked(child) for _ in range(processes)]
             os.close(reader)
             os.close(gate)
             for pid in pids:
@@ -357,7 +359,7 @@ def full_disk(count: int, folder: Path) -> Counter[str]:
         path = folder / f"full{number}.db"
         limit = size * number // (count - 1)
 
-        def work(path: Path = path, limit: int = limit) -> None:
+        def child(path: Path = path, limit: int = limit) -> None:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
             try:
@@ -366,7 +368,7 @@ def full_disk(count: int, folder: Path) -> Counter[str]:
                 assert error.problems[0].code == "store-write", error
                 os._exit(2)
 
-        code = os.waitstatus_to_exitcode(os.waitpid(forked(work), 0)[1])
+        code = os.waitstatus_to_exitcode(os.waitpid(forked(child), 0)[1])
         tally["refused"] += code == 2
         tally["errors"] += code not in (0, 2)
         run(path)
@@ -380,18 +382,15 @@ def full_disk(count: int, folder: Path) -> Counter[str]:
 
 def half_done(path: Path) -> None:
     """A store that a killed run left, with some pieces done and one leased to a dead process."""
-    reader, writer = os.pipe()
 
-    def work() -> None:
+    def child() -> None:
         def told(progress: object) -> None:
             if progress.done >= 8:  # type: ignore[attr-defined]
                 os.kill(os.getpid(), signal.SIGKILL)
 
         run_study(STUDY, path, engine="serial", on_progress=told)
 
-    os.close(reader)
-    os.close(writer)
-    os.waitpid(forked(work), 0)
+    os.waitpid(forked(child), 0)
 
 
 def outcome_of(path: Path, wanted: bytes, resume: bool) -> str:
@@ -437,7 +436,68 @@ def damage(count: int, folder: Path) -> Counter[str]:
     return tally
 
 
+# --- points that kill -------------------------------------------------------------------------------------------
+
+
+def poison(_: int, folder: Path) -> Counter[str]:
+    """A study with two points that kill every worker that takes them: they are set aside, the others are done."""
+    deadly = {1_100_000, 1_300_000}
+    run_point = work.run_point
+
+    def running(resolved: Resolved, fidelity: str, trial: Trial) -> tuple[Row, str]:
+        if trial.assignment["macs_per_cycle"] == 2000 and trial.assignment["clock"] in deadly:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return run_point(resolved, fidelity, trial)
+
+    work.run_point = running
+    tally: Counter[str] = Counter()
+    path = folder / "poison.db"
+    summary = run_study(STUDY, path, executor=pool)
+    tally["failed"] = summary.failed
+    with Store(path) as store:
+        store.check()
+        found = list(store.trials(store.chosen()))
+        tally["aside"] = sum(o.row.why == "3 workers ended over it" for o in found)
+        tally["logs"] = len(store.db.rows("SELECT 1 FROM incident WHERE log LIKE '%SIGSEGV%'"))
+    tally["again"] = run_study(STUDY, path, executor=pool).failed
+    work.run_point = run_point
+    tally["mended"] = run_study(STUDY, path, executor=pool, retry_failed=True).feasible - summary.feasible
+    wanted, _ = reference(folder)
+    judged(path, wanted, tally)
+    return tally
+
+
+# --- a long run -------------------------------------------------------------------------------------------------
+
+
+def soak(seconds: int, folder: Path) -> Counter[str]:
+    """Studies one after another in one process, for a while: what its memory does after the first fifth."""
+    tally: Counter[str] = Counter()
+    began = time.monotonic()
+    baseline = highest = 0
+    while (passed := time.monotonic() - began) < seconds:
+        path = folder / f"soak{tally['studies'] % 8}.db"
+        path.unlink(missing_ok=True)
+        tally["points"] += run_study(STUDY, path, executor=pool if tally["studies"] % 2 else serial).points
+        tally["studies"] += 1
+        held = resident_kib()
+        highest = max(highest, held)
+        if passed < seconds / 5:
+            baseline = highest
+    tally["KiB after a fifth"], tally["KiB at most"] = baseline, highest
+    tally["open files"] = len(os.listdir("/proc/self/fd"))
+    tally["children left"] = len(children(os.getpid()))
+    return tally
+
+
+def resident_kib() -> int:
+    """Memory of this process that is in use now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 1024
+
+
 CAMPAIGNS = {
+    "poison": poison,
+    "soak": soak,
     "kills": kills,
     "creation": creation_kills,
     "starts": starts,

@@ -57,6 +57,27 @@ def test_files_may_stop_growing_anywhere(tmp_path: Path) -> None:
     assert tally["refused"] > 20
 
 
+def test_points_that_kill_are_set_aside_with_their_log(tmp_path: Path) -> None:
+    tally = campaign("poison", 0, tmp_path)
+    assert tally["failed"] == tally["aside"] == tally["logs"] == tally["again"] == 2
+    assert tally["mended"] > 0
+
+
+def test_memory_stays_flat(tmp_path: Path) -> None:
+    """Thirty minutes with HWSIM_DEEP=1, else long enough to see a leak of a few KiB a study."""
+    done = subprocess.run(
+        [sys.executable, str(CAMPAIGNS), "soak", str(1800 if DEEP else 15), str(tmp_path), str(SEED)],
+        capture_output=True, text=True, check=False, timeout=3600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    tally: dict[str, int] = json.loads(done.stdout)
+    print("soak: " + ", ".join(f"{n} {what}" for what, n in tally.items()))
+    assert tally["studies"] > 20
+    assert tally["KiB at most"] - tally["KiB after a fifth"] < 8 * 1024
+    assert tally["open files"] < 20
+    assert tally["children left"] == 0
+
+
 def test_damage_is_detected_or_harmless(tmp_path: Path) -> None:
     flips = 5000 if DEEP else 500
     done = subprocess.run(

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Hashable
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -33,6 +34,7 @@ LOG_BYTES = 4000
 READ_BYTES = 1 << 20
 DASK_QUEUE = 2
 """Orders in the queue for each thread of a Dask cluster, so that none waits for the next."""
+DASK_POLL_S = 0.005
 
 
 class Done(NamedTuple):
@@ -293,8 +295,9 @@ class DaskExecutor:
         """Wait for the first future that ends."""
         if not self._orders:
             return []
-        with contextlib.suppress(TimeoutError):
-            self._library.wait(list(self._orders), timeout=seconds, return_when="FIRST_COMPLETED")
+        until = time.monotonic() + seconds
+        while not any(future.done() for future in self._orders) and time.monotonic() < until:
+            time.sleep(DASK_POLL_S)
         return [self._ended(future) for future in list(self._orders) if future.done()]
 
     def _ended(self, future: Any) -> Done:

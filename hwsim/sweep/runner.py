@@ -17,7 +17,7 @@ from typing import Any
 
 from hwsim import dram as dram_tables
 from hwsim import energy as energy_tables
-from hwsim.errors import InputError
+from hwsim.errors import InputError, bad_input
 from hwsim.sweep import ledger
 from hwsim.sweep.codec import digest, study_document
 from hwsim.sweep.executors import Done, Executor, executor_of
@@ -100,11 +100,18 @@ def run_study(
     with Store(store_path, create=True) as store:
         registered = register(store, bench)
         if retry_failed:
+            _check_indexed(study)
             store.reopen_failed(registered)
         run = _Run(store, registered, bench, on_progress)
         make = executor or (lambda study: executor_of(engine, study, workers, scheduler))
         run.all(make)
         return run.summary()
+
+
+def _check_indexed(study: Study) -> None:
+    if study.method not in INDEXED:
+        raise bad_input("retry-failed", study.method, "this method was told of its failures and went on without them",
+                        f"Use it with {', '.join(INDEXED)}.", key="--retry-failed")  # fmt: skip
 
 
 def register(store: Store, bench: Bench) -> Registered:
@@ -315,7 +322,8 @@ class _Run:
         """Say how far it is."""
         if self.told is None:
             return
-        done = self.store.counts(self.study).all
+        indexed = self.study.study.method in INDEXED
+        done = (self.store.counts if indexed else self.store.trial_counts)(self.study).all
         rate = self.computed / max(time.monotonic() - self.began, 1e-9)
         here = done - self.before
         left = (self.study.points - done) / rate if rate and here else None
@@ -380,24 +388,25 @@ class _Search:
         run.before = run.store.trial_counts(run.study).all
         self._lead()
         with run.store.writing():
-            self._commit()
+            self._store()
             run.store.finish(run.study, claimed[0], run.store.trial_counts(run.study))
+        run.tell()
 
     def _lead(self) -> None:
-        while self._give() or self.running:
+        while True:
+            self._give()
+            if not self.running and self.executor.room():  # nothing to propose, nothing to wait for
+                return
             for done in self.executor.wait(POLL_S):
                 self._ended(done)
             if self.fresh and time.monotonic() - self.run.committed > COMMIT_S:
                 self._commit()
             self.run.renew()
 
-    def _give(self) -> bool:
-        """Propose while there is room; whether anything was."""
-        given = False
+    def _give(self) -> None:
+        """Propose while there is room."""
         while self.executor.room() > 0 and (trial := self.proposer.ask()) is not None:
-            given = True
             self._try(trial)
-        return given
 
     def _try(self, trial: Trial) -> None:
         """Have a trial run, unless the store knows its point."""
@@ -432,10 +441,12 @@ class _Search:
         self.run.see([outcome])
 
     def _commit(self) -> None:
-        run = self.run
-        with run.store.writing():
-            run.store.add(run.study, self.fresh)
-            run.store.save_search(run.study, self.proposer.state())
+        with self.run.store.writing():
+            self._store()
         self.fresh.clear()
-        run.committed = time.monotonic()
-        run.tell()
+        self.run.committed = time.monotonic()
+        self.run.tell()
+
+    def _store(self) -> None:
+        self.run.store.add(self.run.study, self.fresh)
+        self.run.store.save_search(self.run.study, self.proposer.state())

@@ -1,5 +1,5 @@
 """The tables of a store. Plain columns of plain types, so that DuckDB, pandas and the sqlite3 shell read them as they
-are; what a metric is called is documented in docs/sweeps.md.
+are; docs/sweeps-cluster.md says it for users.
 
 study     one question each time it was asked differently: its definition, its fingerprint, how many points it has
 piece     the work ledger of a study: pieces that tile its points, done or open, and who holds an open one until when
