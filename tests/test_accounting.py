@@ -11,7 +11,7 @@ from hwsim.evaluation import Job, evaluate, resolve_parts
 from hwsim.result import Result
 from hwsim.simulate import resolve_binding, run
 from hwsim.testing import matmul_chain
-from hwsim.workload.ir import Call, Phase
+from hwsim.workload.ir import Call, Disposition, Phase
 from hwsim.workload.store import load_workload
 
 SIZES = {"n": 5, "m": 3}
@@ -114,3 +114,22 @@ def test_weights_that_fit_the_cache_are_fetched_once() -> None:
     for cache, fetched in ((f"{weights} bit", weights), (f"{weights - 1} bit", 2 * weights)):
         result = run("titan-xp", twice, overrides=[f"cache={cache}"], interval=False)
         assert result.traffic_bits["dram"] == {"read": fetched, "write": 0}
+
+
+def test_every_free_operator_is_listed_with_its_reason(transformer: Result) -> None:
+    network = load_workload("transformer-base")
+    ran = {call.graph for phase in network.schedule("cached") for call in phase.calls}
+    free = {op.name: op.reason for name in ran for op in network.graphs[name].ops
+            if op.disposition is Disposition.FREE}  # fmt: skip
+    assert free and all(free.values())
+    assert free.items() <= transformer.free_ops.items()
+
+
+def test_a_replay_refreshes_once() -> None:
+    """One HBM2 channel is busy nearly all the time, and refreshed for 7 % of it: averaged or one by one, not both."""
+    question = {"bind": SIZES, "overrides": ["dram_channels=1"], "interval": False}
+    closed = run("optimus", "transformer-base", **question)
+    port = next(t for t in closed.tracks if t.name == "dram read")
+    assert port.busy_s > 0.9 * closed.latency_s.value
+    replayed = run("optimus", "transformer-base", fidelity="events", **question)
+    assert replayed.latency_s.value == pytest.approx(closed.latency_s.value, rel=0.01)
