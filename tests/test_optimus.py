@@ -437,6 +437,25 @@ def test_dependencies_follow_the_data() -> None:
     assert by_name["encoder.add"][0] in program.after[residual]
 
 
+def test_counts_of_one_vector_operation() -> None:
+    """Each pass over 100 elements fills 64 lanes twice; the pipeline of 8 drains once."""
+    found = tasks.count_vector(SHIPPED.design, VectorOp(elements=100, operands=2, results=90, passes=3, spilled=0))
+    assert (found.vector_cycles, found.vector_drain_cycles, found.vector_ops) == (3 * 2, 8, 300)
+    assert (found.activation_read_bits, found.activation_write_bits) == (3 * 2 * 100 * 16, 90 * 16)
+    assert (found.dram_read_bits, found.dram_write_bits, found.dram_write_runs) == (0, 0, 0)
+
+
+def test_counts_of_one_fetch() -> None:
+    found = tasks.count_fetch(SHIPPED.design, Fetch(elements=1000, runs=5))
+    assert (found.dram_read_bits, found.dram_read_runs, found.fetched_bits) == (16_000, 5, 16_000)
+
+
+def test_every_product_with_a_stored_weight_reads_its_row_number() -> None:
+    task = SparseProduct(rows=7, outputs=512, columns=512, nnz=60_000, spilled=0)
+    found = tasks.count_sparse(SHIPPED.design, task)
+    assert found.index_reads == found.macs_executed == found.window_reads == found.accumulations == 7 * 60_000
+
+
 # --- masks ------------------------------------------------------------------------------------------------------
 
 
