@@ -42,6 +42,8 @@ TABLE_BYTES = 8 << 20
 COUNT_BYTES = 1 << 19
 """Scratch for counts between counting and timing: well inside a core's second-level cache."""
 BLOCK = 8192
+PLANS = 64
+"""Programs kept from one call to the next."""
 EXACT_FLOAT = 1 << 53
 """Integers up to here are floats, so that a product or quotient of two of them is rounded once, as Python's is."""
 LARGEST = 2.0**63
@@ -69,7 +71,7 @@ class _Groups(NamedTuple):
     reps: Array
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class _Kind:
     """All tasks of one type in a program."""
 
@@ -80,7 +82,7 @@ class _Kind:
     """Columns of the designs that its `count` reads."""
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False)
 class _Plan:
     """One program as arrays, for every design that shares its structural fields."""
 
@@ -126,6 +128,7 @@ class Batch:
         self._designs: Array = np.zeros(0, self._design_type)
         self._checked: dict[int, list[str]] = {}
         self._held = self._capacity = np.zeros((0, 0), np.int64)
+        self._plan_of = np.zeros(0, np.int64)
         self._reads = {name: self._read_by(getattr(model, name)) for name in ("price", "static_w", "area_mm2")}
         self._static_check = _passes_always(model.check)
         self._shape: Any = None
@@ -144,8 +147,11 @@ class Batch:
         self._designs = rows
         self.status = np.zeros(len(rows), np.int8)
         self._checked = {}
+        del self._plans[:-PLANS]
         out: dict[str, Array] = {}
+        self._plan_of = np.zeros(len(rows), np.int64)
         for plan, chosen in self._by_program(rows):
+            self._plan_of[chosen] = self._plans.index(plan)
             if self._held.shape != (len(rows), len(self._shape.levels)):
                 self._held = np.zeros((len(rows), len(self._shape.levels)), np.int64)
                 self._capacity = np.zeros_like(self._held)
@@ -176,8 +182,10 @@ class Batch:
             return self._failure(i)
         if self.status[i] == _OK:
             return ""
-        needs = zip(self._shape.levels, self._held[i].tolist(), self._capacity[i].tolist(), strict=True)
-        texts = [capacity_text(level, held, capacity) for level, held, capacity in needs if held > capacity]
+        held, capacity = self._held[i].tolist(), self._capacity[i].tolist()
+        at = {level: k for k, level in enumerate(self._shape.levels)}
+        filled = dict.fromkeys(p.level for p in self._plans[self._plan_of[i]].program.occupied)
+        texts = [capacity_text(x, held[at[x]], capacity[at[x]]) for x in filled if held[at[x]] > capacity[at[x]]]
         return "; ".join([*texts, *self._checked.get(i, [])])
 
     def _failure(self, i: int) -> str:
