@@ -71,8 +71,11 @@ def _hopeful(array: Floats) -> Ints:
     with np.errstate(invalid="ignore"):
         low, high = array.min(axis=0), array.max(axis=0)
         scaled = np.nan_to_num((array - low) / np.where(high > low, high - low, 1.0), nan=0.0)
-    guess = array[np.argpartition(scaled.sum(axis=1), _GUESS)[:_GUESS]]
-    return np.flatnonzero(~_dominated(array, guess))
+    best = np.argpartition(scaled.sum(axis=1), _GUESS)[:_GUESS]
+    left: Ints = np.arange(len(array))
+    for point in array[best]:
+        left = left[~_dominated(array[left], point[None])]
+    return left
 
 
 def _dominated(array: Floats, by: Floats) -> Bools:
