@@ -151,6 +151,8 @@ def _run_options(command: Command) -> Command:
                      help="Closed form, or replay event by event with contention."),
         click.option("--interval/--no-interval", default=True, show_default=True,
                      help="Move every uncertain input through its range."),
+        click.option("--climb", is_flag=True,
+                     help="Search on for the interval's ends where inputs interact (many times slower)."),
         click.option("--json", "as_json", is_flag=True, help=JSON_HELP),
     )  # fmt: skip
     for option in reversed(options):
@@ -381,11 +383,12 @@ def _quantity(value: Any, unit: str) -> str:
 
 def _simulated(
     accelerator: str, workload: str, overrides: tuple[str, ...], bindings: tuple[dict[str, float], ...],
-    fidelity: str, interval: bool,
+    fidelity: str, interval: bool, climb: bool = False,
 ) -> Any:  # fmt: skip
     from hwsim.simulate import run
 
-    return run(accelerator, workload, overrides=overrides, bind=_merged(bindings), fidelity=fidelity, interval=interval)
+    bind = _merged(bindings)
+    return run(accelerator, workload, overrides=overrides, bind=bind, fidelity=fidelity, interval=interval, climb=climb)
 
 
 @cli.command("run")

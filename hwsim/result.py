@@ -19,7 +19,9 @@ UNVALIDATED = "unvalidated"
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure and the range it moves in when every uncertain input moves through its own range.
+    """A figure and the range it was seen in while every uncertain input moved through its own range.
+
+    An inner estimate: both ends were run, and unknowns that act differently together than alone may reach beyond them.
 
     `drivers` names the inputs that move it, most important first, with the ratio high/low each causes alone.
     """

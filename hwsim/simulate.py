@@ -7,9 +7,10 @@ its range, and has the answer added up (`hwsim.accounting`).
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hwsim import dram as dram_tables
 from hwsim import energy as energy_tables
@@ -79,41 +80,77 @@ def _uncertain(file: DesignFile, workload: Workload, given: Mapping[str, float])
     return ends
 
 
-def _intervals(
-    nominal: Evaluation, ends: Mapping[str, tuple[Any, Any]], moved: Callable[[Mapping[str, Any]], Evaluation | None]
-) -> tuple[Interval, Interval, list[str]]:
-    """Latency and energy intervals: each input to each end alone, then all together to the ends that lower and
-    that raise the figure. Exact where the figure is monotone in every input; the drivers say how much each moves it.
+class Figures(NamedTuple):
+    """What an interval is made of."""
+
+    latency_s: float
+    energy_j: float
+
+
+Moved = Callable[[Mapping[str, Any]], Figures | None]
+Ends = Mapping[str, tuple[Any, Any]]
+Tries = Mapping[str, Sequence[tuple[Any, Figures]]]
+
+
+def _intervals(nominal: Figures, ends: Ends, moved: Moved, climb: bool) -> tuple[Interval, Interval, list[str]]:
+    """Latency and energy intervals: each input to each end alone, then all together to the ends that lower and that
+    raise the figure; with `climb`, on from there and from every single end, input by input, while any move gains.
+
+    Every end was run, so the interval is an inner estimate: exact where the figure is monotone in every input, and too
+    narrow where inputs act differently together than alone.
     """
     notes: list[str] = []
-    alone: dict[str, list[tuple[Any, Evaluation]]] = {}
+    alone: dict[str, list[tuple[Any, Figures]]] = {}
     for key, pair in ends.items():
         tried = [(end, moved({key: end})) for end in pair]
         alone[key] = [(end, e) for end, e in tried if e is not None]
         if len(alone[key]) < len(pair):
             notes.append(f"interval: an end of the range of {key} gives an impossible design and was left out")
-    out = []
-    for figure in (_latency, _energy):
-        base = figure(nominal)
-        seen = [base]
-        corner_low, corner_high, drivers = {}, {}, []
+    latency, energy = (_interval(figure, nominal, alone, moved, climb) for figure in (0, 1))
+    return latency, energy, notes
+
+
+def _interval(figure: int, nominal: Figures, alone: Tries, moved: Moved, climb: bool) -> Interval:
+    base = nominal[figure]
+    drivers, extremes = [], []
+    for sign in (-1, 1):
+        corner = {}
+        best = base
         for key, tries in alone.items():
-            figures = [(base, None)] + [(figure(e), end) for end, e in tries]
-            lowest, highest = min(figures, key=_first), max(figures, key=_first)
-            if lowest[1] is not None:
-                corner_low[key] = lowest[1]
-            if highest[1] is not None:
-                corner_high[key] = highest[1]
-            seen += [lowest[0], highest[0]]
-            if lowest[0] > 0 and highest[0] > lowest[0]:
-                drivers.append((key, highest[0] / lowest[0]))
-        for corner in (corner_low, corner_high):
-            joint = moved(corner) if len(corner) > 1 else None
-            if joint is not None:
-                seen.append(figure(joint))
-        drivers.sort(key=lambda d: (-d[1], d[0]))
-        out.append(Interval(base, min(seen), max(seen), tuple(drivers)))
-    return out[0], out[1], notes
+            reach, end = max(((sign * e[figure], i) for i, (_, e) in enumerate(tries)), default=(-math.inf, -1))
+            if reach > sign * base:
+                corner[key] = tries[end][0]
+                best = max(best, sign * reach, key=lambda v: sign * v)
+        joint = moved(corner) if len(corner) > 1 else None
+        if joint is not None and sign * joint[figure] > sign * best:
+            best = joint[figure]
+        if climb:
+            starts = [corner, *({key: end} for key, tries in alone.items() for end, _ in tries)]
+            best = sign * max(sign * best, *(sign * _climbed(figure, sign, s, alone, moved) for s in starts))
+        extremes.append(best)
+    for key, tries in alone.items():
+        figures = [base, *(e[figure] for _, e in tries)]
+        if 0 < min(figures) < max(figures):
+            drivers.append((key, max(figures) / min(figures)))
+    drivers.sort(key=lambda d: (-d[1], d[0]))
+    return Interval(base, extremes[0], extremes[1], tuple(drivers))
+
+
+def _climbed(figure: int, sign: int, start: Mapping[str, Any], alone: Tries, moved: Moved) -> float:
+    """The figure after moving one input after another to an end, or back, as long as any such move gains."""
+    first = moved(start)
+    if first is None:
+        return -sign * math.inf
+    here, best, gained = dict(start), first[figure], True
+    while gained:
+        gained = False
+        for key, tries in alone.items():
+            rest = {k: v for k, v in here.items() if k != key}
+            for there in (rest, *({**rest, key: end} for end, _ in tries)):
+                e = moved(there) if there != here else None
+                if e is not None and sign * e[figure] > sign * best:
+                    here, best, gained = there, e[figure], True
+    return best
 
 
 def _around(spread: Interval, value: float) -> Interval:
@@ -121,27 +158,26 @@ def _around(spread: Interval, value: float) -> Interval:
     return dataclasses.replace(spread, value=value, low=min(spread.low, value), high=max(spread.high, value))
 
 
-def _latency(e: Evaluation) -> float:
-    return e.latency_s
+def _figures(e: Evaluation) -> Figures:
+    return Figures(e.latency_s, e.energy_j)
 
 
-def _energy(e: Evaluation) -> float:
-    return e.energy_j
-
-
-def _first(pair: tuple[float, Any]) -> float:
-    return pair[0]
-
-
-def _mover(file: DesignFile, job: Job, program: Program) -> Callable[[Mapping[str, Any]], Evaluation | None]:
+def _mover(file: DesignFile, job: Job, program: Program) -> Moved:
     """A function that evaluates the job with some inputs moved; None where the moved design is impossible.
 
     The program is lowered again only when a moved input is structural for the model.
     """
     structural = structural_of(job.model, program)
     known: Known = {}
+    asked: dict[frozenset[tuple[str, Any]], Figures | None] = {}
 
-    def moved(changes: Mapping[str, Any]) -> Evaluation | None:
+    def moved(changes: Mapping[str, Any]) -> Figures | None:
+        key = frozenset(changes.items())
+        if key not in asked:
+            asked[key] = anew(changes)
+        return asked[key]
+
+    def anew(changes: Mapping[str, Any]) -> Figures | None:
         binding = dict(job.binding)
         design_changes = {}
         prices = {}
@@ -160,7 +196,7 @@ def _mover(file: DesignFile, job: Job, program: Program) -> Callable[[Mapping[st
         there = dataclasses.replace(job, design=design, parts=parts, binding=binding)
         rebind = any(key.startswith("bind.") for key in changes)
         same = not rebind and not structural & {file.field_of(key) for key in design_changes}
-        return evaluate(there, program, known=known) if same else evaluate(there)
+        return _figures(evaluate(there, program, known=known) if same else evaluate(there))
 
     return moved
 
@@ -176,6 +212,7 @@ def run(
     bind: Mapping[str, float] | None = None,
     fidelity: str = "closed",
     interval: bool = True,
+    climb: bool = False,
 ) -> Result:
     """Run `workload` on `design` and answer with every figure.
 
@@ -185,6 +222,7 @@ def run(
     bind        values of the workload's symbols (sizes and ratios)
     fidelity    "closed" (the recurrence) or "events" (SimPy replay with contention)
     interval    whether to move every uncertain input through its range
+    climb       whether to search on for the interval's ends where inputs interact, which takes many times as long
 
     Raises InputError for anything wrong with the input. An infeasible design is a Result, not an exception.
     """
@@ -202,6 +240,6 @@ def run(
     ends = _uncertain(file, network, given) if interval else {}
     if ends:
         closed = done if fidelity == "closed" else evaluate(job, done.program)
-        latency, energy, notes = _intervals(closed, ends, _mover(file, job, done.program))
+        latency, energy, notes = _intervals(_figures(closed), ends, _mover(file, job, done.program), climb)
         latency, energy = _around(latency, done.latency_s), _around(energy, done.energy_j)
     return result_of(file, done, fidelity, latency, energy, notes)

@@ -51,6 +51,22 @@ def test_set_overrides_a_design_value(capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads(full)["macs"] > json.loads(cached)["macs"]
 
 
+def test_a_terminal_without_columns_still_gets_the_summary(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    code, out, _ = call(capsys, "run", "-a", "i7-6900k", "-w", "transformer-base", *SMALL, "--no-interval")
+    assert code == 0
+    assert "latency" in out
+
+
+def test_climb_widens_the_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "run", "-a", "i7-6900k", "-w", "transformer-base", *SMALL, "--climb", "--json")
+    answer = json.loads(out)
+    assert code == 0
+    assert answer["latency_interval_s"][0] <= answer["latency_s"] <= answer["latency_interval_s"][1]
+
+
 def test_report_writes_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, out, _ = call(
         capsys, "report", "-a", "optimus", "-w", "transformer-base", *SMALL, "--out", str(tmp_path), "--json"

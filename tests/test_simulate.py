@@ -106,6 +106,18 @@ def test_the_interval_is_that_of_every_corner(tmp_path: object) -> None:
     assert {key for key, _ in free.latency_s.drivers} <= set(pinned)
 
 
+def test_climbing_only_widens_the_interval_and_finds_inputs_that_interact() -> None:
+    """On OPTIMUS the window, the rate and the sets stall together, which no corner of single moves shows."""
+    corners = run("optimus", "transformer-base", bind=SMALL)
+    climbed = run("optimus", "transformer-base", bind=SMALL, climb=True)
+    assert climbed.latency_s.low <= corners.latency_s.low
+    assert climbed.latency_s.high > corners.latency_s.high
+    assert climbed.energy_j.low <= corners.energy_j.low and climbed.energy_j.high >= corners.energy_j.high
+    beyond = ["dram_channels=1", "rate=1", "sets=8", "accumulators=8192", "vector_pipeline_cycles=16"]
+    seen = run("optimus", "transformer-base", bind={**SMALL, "density": 0.5}, overrides=beyond, interval=False)
+    assert climbed.latency_s.high >= seen.latency_s.value
+
+
 def test_a_binding_takes_its_symbol_out_of_the_interval() -> None:
     free = run("optimus", "transformer-base", bind=SMALL)
     bound = run("optimus", "transformer-base", bind={**SMALL, "density": 0.25})

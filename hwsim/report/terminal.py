@@ -122,9 +122,9 @@ def summary(result: Result, console: Console) -> None:
 
 
 def stdout_console() -> Console:
-    """Standard output, at most 120 columns wide; colour only on a terminal."""
+    """Standard output, 40 to 120 columns wide; colour only on a terminal."""
     console = Console(highlight=False)
-    console.width = min(console.width, 120)
+    console.width = min(max(console.width, 40), 120)
     return console
 
 
