@@ -121,10 +121,10 @@ class Published:
             self._rungs[trial.rung][trial.id] = values[0]
 
     def state(self) -> dict[str, Any]:
-        raise NotImplementedError
+        raise AssertionError("this twin is never stored")
 
     def restore(self, state: dict[str, Any]) -> None:
-        raise NotImplementedError
+        raise AssertionError("this twin is never stored")
 
 
 LADDERS = ((1, 64, 4, 0), (1, 81, 3, 0), (2, 64, 2, 1), (1, 256, 4, 2), (3, 3, 4, 0))
@@ -206,7 +206,7 @@ class Watched:
         return self._inner.state()
 
     def restore(self, state: dict[str, Any]) -> None:
-        raise NotImplementedError
+        raise AssertionError("this twin is never stored")
 
 
 LOSSES = st.one_of(st.none(), st.sampled_from([math.nan, math.inf]), st.integers(-3, 3).map(float))

@@ -9,6 +9,7 @@ more.
 from __future__ import annotations
 
 import heapq
+from abc import ABC, abstractmethod
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -163,7 +164,7 @@ class _Configurations:
         self._seen = {tuple(sorted(self._points[place].items())) for place in self._places}
 
 
-class _Laddered:
+class _Laddered(ABC):
     """What both methods share: the ladder, the budget, the trials that are out."""
 
     def __init__(self, study: Study, space: SampleSpace) -> None:
@@ -185,12 +186,13 @@ class _Laddered:
     def _read(self, options: Options) -> None:
         """Reads the options that only one method has."""
 
+    @abstractmethod
     def _job(self) -> tuple[int, int] | None:
         """(id, rung) of the next trial."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _told(self, number: int, k: int, loss: float | None) -> None:
-        raise NotImplementedError
+        """Take the loss of trial `number` at rung `k`; None where it failed or is infeasible."""
 
     def ask(self) -> Trial | None:
         again = self._out.again()
