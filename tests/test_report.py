@@ -295,6 +295,28 @@ def test_the_timeline_sums_to_the_result(result: Result, tmp_path: Path) -> None
     assert check_trace(result, tmp_path / "t") == len(result.slices)
 
 
+def test_a_link_in_the_folder_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside.txt"
+    outside.write_text("mine")
+    folder = tmp_path / "report"
+    folder.mkdir()
+    (folder / "report.html").symlink_to(outside)
+    written = write_report(RUNS["sample"], folder)
+    assert outside.read_text() == "mine"
+    assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in written)
+
+
+def test_a_report_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
+    write_report(RUNS["sample"], tmp_path)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    (tmp_path / "design.csv").unlink()
+    (tmp_path / "design.csv").mkdir()
+    with pytest.raises(OSError, match=r"design\.csv"):
+        write_report(RUNS["sample"], tmp_path)
+    assert (tmp_path / "report.html").read_bytes() == before["report.html"]
+    assert not list(tmp_path.glob(".writing-*"))
+
+
 def test_every_slice_is_named_by_its_layer(tmp_path: Path) -> None:
     run = RUNS["sample"]
     timeline.write(run, tmp_path / "t")

@@ -179,6 +179,16 @@ def test_masks_lie_beside_the_file(tmp_path: Path) -> None:
     assert store.mask_path(dataclasses.replace(loaded, masks="")) is None
 
 
+def test_masks_are_no_link_out_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.npz").touch()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    store.write(chain(1), folder / "chain.json")
+    (folder / "chain.npz").symlink_to(tmp_path / "elsewhere.npz")
+    with pytest.raises(InputError, match="a link would lead out of the folder"):
+        store.load_workload(folder / "chain.json")
+
+
 def test_installed_workloads_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package, info = tmp_path / "some_nets", tmp_path / "some_nets-1.0.dist-info"
     for folder in (package, info):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from pathlib import Path
 
 from hwsim.result import Result
@@ -19,12 +21,22 @@ def write_report(result: Result, folder: str | Path) -> list[Path]:
 
     The same Result gives the same bytes. Raises OSError when the folder cannot be written.
     """
-    from hwsim.report import page, tables, timeline  # jinja2, numpy and protobuf load only when a report is written
-
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    trace = target / "timeline.perfetto-trace"
-    notes = timeline.write(result, trace)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=target) as made:
+        names = _write_into(result, Path(made))
+        for name in names:
+            os.replace(Path(made) / name, target / name)
+    return [target / name for name in names]
+
+
+def _write_into(result: Result, folder: Path) -> list[str]:
+    """Write the report's files; their names. The caller moves them into place, so that a link standing there is
+    replaced and not followed, and a report that fails half-way leaves the one before."""
+    from hwsim.report import page, tables, timeline  # jinja2, numpy and protobuf load only when a report is written
+
+    trace = "timeline.perfetto-trace"
+    notes = timeline.write(result, folder / trace)
     texts = {
         "report.html": page.html(result, notes),
         "layers.csv": tables.layers_csv(result),
@@ -33,8 +45,8 @@ def write_report(result: Result, folder: str | Path) -> list[Path]:
         "result.json": json.dumps(result.as_json(), indent=1, allow_nan=False) + "\n",
     }
     for name, text in texts.items():
-        (target / name).write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
-    return [*(target / name for name in texts), trace]
+        (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+    return [*texts, trace]
 
 
 __all__ = ["write_report"]

@@ -185,6 +185,7 @@ class _Laddered(ABC):
 
     def _read(self, options: Options) -> None:
         """Reads the options that only one method has."""
+        del options
 
     @abstractmethod
     def _job(self) -> tuple[int, int] | None:

@@ -810,9 +810,12 @@ def load_workload(name_or_path: str | Path) -> Workload:
     if not workload.masks:
         return workload
     masks = path.resolve().parent / workload.masks
-    if not masks.is_file():
+    if not masks.is_file() or masks.is_symlink():
         where = read_json(path).where(("masks",))
-        raise bad_input("missing-file", workload.masks, "there is no such file beside the workload", where=where)
+        rule = (
+            "a link would lead out of the folder" if masks.is_symlink() else "there is no such file beside the workload"
+        )
+        raise bad_input("missing-file", workload.masks, rule, where=where)
     return dataclasses.replace(workload, masks=str(masks))
 
 
