@@ -37,6 +37,8 @@ from hwsim.testing.workers import Done, simulate
 from hwsim.workload import store
 
 FOREVER = 1 << 30
+BRACKET = 64
+"""Configurations of a bracket of halving: what lets one reach the top of four rungs, and keeps 64 workers busy."""
 CREWS = ((1, 80), (16, 80), (64, 160))
 """Workers, and how many trials of the top rung they pay for together."""
 DRAWN = CREWS[1]
@@ -146,8 +148,8 @@ def search(case: Case, method: str, seed: int) -> Proposer:
         return Asha(study, space)
     if method == "random":
         return Points(replace(study, method="random", options={}), space)
-    overlap = method.endswith("overlapping")
-    return Halving(replace(study, method="halving", options={**study.options, "overlap": overlap}), space)
+    options = {**study.options, "configurations": BRACKET, "overlap": method.endswith("overlapping")}
+    return Halving(replace(study, method="halving", options=options), space)
 
 
 def runner(case: Case, method: str, seed: int, evaluator: Evaluator) -> Callable[[Trial], tuple[float, Any]]:
@@ -303,6 +305,9 @@ def draw_scaling(folder: Path, workers: Sequence[int], times: Mapping[str, Seque
             axes.loglog(workers, climbs, marker="o", markersize=3, color=COLOURS[method], label=method)
         axes.axhline(1, color="grey", linewidth=0.8, linestyle=":")
         axes.set(xlabel="workers", ylabel="time to the first at R\n[climbs of one configuration]")
+        axes.set_yticks([1, 1.5, 2, 3, 4], labels=["1", "1.5", "2", "3", "4"])
+        axes.set_xticks([1, 10, 100, 500], labels=["1", "10", "100", "500"])
+        axes.minorticks_off()
         axes.legend(frameon=False)
         figure.savefig(folder / "search_scaling.svg", metadata={"Date": None})
 
