@@ -37,8 +37,6 @@ from hwsim.testing.workers import Done, simulate
 from hwsim.workload import store
 
 FOREVER = 1 << 30
-BRACKET = 64
-"""Configurations of a bracket of halving: what lets one reach the top of four rungs, and keeps 64 workers busy."""
 CREWS = ((1, 80), (16, 80), (64, 160))
 """Workers, and how many trials of the top rung they pay for together."""
 DRAWN = CREWS[1]
@@ -55,6 +53,8 @@ class Case:
 
     study: Study
     costs: tuple[float, ...]
+    bracket: int = 64
+    """Configurations of a bracket of halving: what lets one reach the top of four rungs, and keeps 64 workers busy."""
 
 
 def _study(
@@ -148,7 +148,7 @@ def search(case: Case, method: str, seed: int) -> Proposer:
         return Asha(study, space)
     if method == "random":
         return Points(replace(study, method="random", options={}), space)
-    options = {**study.options, "configurations": BRACKET, "overlap": method.endswith("overlapping")}
+    options = {**study.options, "configurations": case.bracket, "overlap": method.endswith("overlapping")}
     return Halving(replace(study, method="halving", options=options), space)
 
 

@@ -316,7 +316,7 @@ def smaller(module: ModuleType, name: str, deep: bool) -> Any:
     if deep:
         return case
     options = {**case.study.options, "max": case.study.options["min"] * 16}
-    return replace(case, study=replace(case.study, options=options), costs=case.costs[:3])
+    return replace(case, study=replace(case.study, options=options), costs=case.costs[:3], bracket=16)
 
 
 @pytest.mark.parametrize("name", ["translation", "generation"] if DEEP else ["translation"])
