@@ -173,6 +173,17 @@ def test_a_search_stops_and_goes_on(tmp_path: Path, method: str, monkeypatch: py
         store.check()
 
 
+def test_the_front_of_a_ladder_is_of_its_top_rung(tmp_path: Path) -> None:
+    """Lower rungs are of shorter runs, which look better and answer another question."""
+    options = {"resource": "n", "min": 4, "max": 16, "eta": 4}
+    study = changed(STUDY, method="asha", options=options, budget=80, seed=5, objectives=STUDY.objectives[:1])
+    summary = done(study, tmp_path / "a.db")
+    found = outcomes(tmp_path / "a.db")
+    least = min(o.goals[0] for o in found if o.goals and o.rung == 1)
+    assert min(o.goals[0] for o in found if o.goals) < least
+    assert [(o.rung, o.goals[0]) for o in summary.front] == [(1, least)]
+
+
 def test_a_point_that_raises_fails_and_can_be_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, calls = work.evaluate_plain, []
 

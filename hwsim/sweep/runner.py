@@ -25,7 +25,7 @@ from hwsim.sweep.owner import this_process
 from hwsim.sweep.pareto import pareto_front
 from hwsim.sweep.proposer import Proposer, Trial
 from hwsim.sweep.resolve import engine_hash, workload_hash
-from hwsim.sweep.search import GRID, INDEXED, proposer_of
+from hwsim.sweep.search import GRID, INDEXED, proposer_of, top_rung
 from hwsim.sweep.store import LEASE_S, MAX_TRIES, Counts, Outcome, Piece, Registered, Store
 from hwsim.sweep.study import FAILED, INFEASIBLE, OK, Direction, Study
 from hwsim.sweep.subjects import PARTS
@@ -159,6 +159,7 @@ class _Run:
         self.reused = self.computed = 0
         self.named = not study.kept and store.has_other_points(study)
         self.best: float | None = None
+        self.top = top_rung(study.study)
         self.idle_s = IDLE_S[0]
         self.cut: dict[str, Any] | None = None
         self.ready: deque[tuple[Piece, dict[str, Any]]] = deque()
@@ -290,7 +291,7 @@ class _Run:
     def see(self, outcomes: Iterable[Outcome]) -> None:
         """Keep the best value of the first objective, for progress."""
         better = max if self.study.study.objectives[0].direction is Direction.MAXIMIZE else min
-        for goals in (o.goals for o in outcomes if o.goals):
+        for goals in (o.goals for o in outcomes if o.goals and o.rung == self.top):
             self.best = goals[0] if self.best is None else better(self.best, goals[0])
 
     def wait_for_others(self) -> bool:
@@ -348,8 +349,12 @@ def counted(outcomes: Iterable[Outcome]) -> Counts:
 
 
 def front_of(study: Study, outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
-    """The outcomes that no other dominates, in their order; of equal ones the first."""
-    rows = [outcome for outcome in outcomes if outcome.goals]
+    """The outcomes that no other dominates, in their order; of equal ones the first.
+
+    Of a search over a ladder only its top rung counts: lower rungs are of shorter or rougher runs.
+    """
+    top = top_rung(study)
+    rows = [outcome for outcome in outcomes if outcome.goals and outcome.rung == top]
     if not rows:
         return ()
     mask = pareto_front([row.goals for row in rows], [o.direction for o in study.objectives])
