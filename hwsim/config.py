@@ -31,6 +31,7 @@ from hwsim.document import (
     read_yaml,
     shown_path,
     suggestion,
+    summary_in,
 )
 from hwsim.errors import InputError, Problem, Where, bad_input, shown
 from hwsim.units import (
@@ -708,12 +709,7 @@ def find_designs() -> dict[str, Path]:
 
 def summary_of(path: str | Path) -> str:
     """The summary line of a design file, or what is wrong with the file."""
-    try:
-        data = read_yaml(path).data
-    except InputError as bad:
-        return f"(not readable: {bad.problems[0].rule})"
-    summary = data.get("summary", "") if isinstance(data, dict) else ""
-    return summary if isinstance(summary, str) else ""
+    return summary_in(path, read_yaml)
 
 
 # --- JSON Schema ------------------------------------------------------------------------------------------------

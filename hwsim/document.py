@@ -777,3 +777,13 @@ class Checker:
             return choices[value]
         self.fail(path, "choice", value, f"must be one of {', '.join(choices)}", nearest(value, choices))
         return None
+
+
+def summary_in(path: str | Path, read: Callable[[str | Path], Document]) -> str:
+    """The `summary` that the file at `path` gives of itself, or what is wrong with the file."""
+    try:
+        data = read(path).data
+    except InputError as bad:
+        return f"(not readable: {bad.problems[0].rule})"
+    summary = data.get("summary", "") if isinstance(data, dict) else ""
+    return summary if isinstance(summary, str) else ""

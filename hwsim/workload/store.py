@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from hwsim import expr
-from hwsim.document import Checker, Document, Path_, parse_json, read_json, suggestion
+from hwsim.document import Checker, Document, Path_, parse_json, read_json, suggestion, summary_in
 from hwsim.errors import InputError, bad_input, shown
 from hwsim.expr import Expr
 from hwsim.workload.ir import (
@@ -791,12 +791,7 @@ def find_workloads() -> dict[str, Path]:
 
 def summary_of(path: str | Path) -> str:
     """The summary line of a workload file, or what is wrong with the file."""
-    try:
-        data = read_json(path).data
-    except InputError as bad:
-        return f"(not readable: {bad.problems[0].rule})"
-    summary = data.get("summary", "") if isinstance(data, dict) else ""
-    return summary if isinstance(summary, str) else ""
+    return summary_in(path, read_json)
 
 
 def load_workload(name_or_path: str | Path) -> Workload:
