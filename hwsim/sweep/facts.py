@@ -38,6 +38,13 @@ _Z = 1.959964
 _SHOWN_VALUES = 8
 
 
+TIMES_AS_FAST = (80, 2_000)
+"""How much faster compiled code ran on one thread than one point after another: lowest and highest of the eight cases
+of docs/benchmarks.md (benchmarks/sweep.py)."""
+COMPILING_S = 25.0
+"""The longest that a worker took to compile, from the same page."""
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """How many of the points something is true of: `share` with its 95 % interval (Wilson's; a point if `exact`)."""
@@ -123,16 +130,19 @@ class StudyFacts:
         yield f"  refused by the design's own rules: {_share_text(self.impossible, self.points)}"
         if self.measured_points:
             each = f"{self.seconds_per_point:.3g} s a point, measured on {self.measured_points}"
-            yield f"  at most about {duration(self.seconds)} on one worker ({each}{self.quicker()})"
+            yield f"  at most about {duration(self.seconds)} on one worker ({each})"
+            yield from self.compiled()
         else:
             yield "  how long it takes is not known: no point of the sample can be run"
         for note in self.notes:
             yield f"  note: {note}"
 
-    def quicker(self) -> str:
-        """What may make a study take less than its points one by one."""
-        together = self.study.fidelity == "closed" and self.points > MANY_POINTS
-        return "; many points are run together by compiled code, which is quicker" if together else ""
+    def compiled(self) -> Iterator[str]:
+        """What to expect of a study whose points are run together by compiled code."""
+        if self.study.fidelity == "closed" and self.points > MANY_POINTS:
+            low, high = (duration(COMPILING_S + self.seconds / times) for times in reversed(TIMES_AS_FAST))
+            fast = " to ".join(f"{times:,}" for times in TIMES_AS_FAST)
+            yield f"  more likely {low} to {high}: compiled code runs shipped designs {fast} times as fast"
 
 
 def _share_text(share: Share, points: int) -> str:
