@@ -1,0 +1,1 @@
+"""The circuit of OPTIMUS; see README.md."""
