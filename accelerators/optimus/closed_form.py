@@ -21,20 +21,40 @@ def array_sets(weight_format: int, macs: int, sets: int) -> int:
 
 
 @pure
-def stored_bits(weight_format: int, nnz: int, rows: int, columns: int, macs: int, sets: int, value_bits: int) -> int:
-    """Bits a matrix of `rows` x `columns` with `nnz` non-zeros takes in memory.
+def rows_of_set(weight_format: int, rows: int, macs: int, sets: int) -> int:
+    """Rows of the set that has most."""
+    return ceil_div(rows, array_sets(weight_format, macs, sets))
 
-    DENSE      every value
-    CSC        value and row number per non-zero, one length per column
-    (SA-)RCSC  value and row-in-set number per non-zero, one length per column and set that has rows
-    """
+
+@pure
+def entry_bits(weight_format: int, rows: int, macs: int, sets: int, value_bits: int) -> int:
+    """Bits of one stored element: its value and, except in DENSE, the number of its row (CSC) or row in set."""
     if weight_format == DENSE:
-        return rows * columns * value_bits
+        return value_bits
     if weight_format == CSC:
-        return nnz * (value_bits + clog2(rows)) + columns * clog2(rows + 1)
-    of_array = array_sets(weight_format, macs, sets)
-    depth = ceil_div(rows, of_array)
-    return nnz * (value_bits + clog2(depth)) + columns * min(rows, of_array) * clog2(depth + 1)
+        return value_bits + clog2(rows)
+    return value_bits + clog2(rows_of_set(weight_format, rows, macs, sets))
+
+
+@pure
+def column_bits(weight_format: int, rows: int, macs: int, sets: int) -> int:
+    """Bits of the lengths of one column: none (DENSE), one length (CSC), or one for each set that has rows."""
+    if weight_format == DENSE:
+        return 0
+    if weight_format == CSC:
+        return clog2(rows + 1)
+    used = min(rows, array_sets(weight_format, macs, sets))
+    return used * clog2(rows_of_set(weight_format, rows, macs, sets) + 1)
+
+
+@pure
+def stored_bits(weight_format: int, nnz: int, rows: int, columns: int, macs: int, sets: int, value_bits: int) -> int:
+    """Bits a matrix of `rows` x `columns` with `nnz` non-zeros takes in memory."""
+    elements = nnz
+    if weight_format == DENSE:
+        elements = rows * columns
+    entries = elements * entry_bits(weight_format, rows, macs, sets, value_bits)
+    return entries + columns * column_bits(weight_format, rows, macs, sets)
 
 
 # --- balance ----------------------------------------------------------------------------------------------------
@@ -45,14 +65,14 @@ _LARGEST_NORMAL = (
 )  # fmt: skip
 """Expected largest of 2**i standard normal variables, in thousandths: the integral of x d(cdf(x)**n), by quadrature."""
 
-_PAIRED_MILLI = 600
-_ODD_MILLI = 3000
+PAIRED_MILLI = 600
+ODD_MILLI = 3000
 """Fitted on the development families of tests/test_optimus_sparse.py: how far, in standard deviations of a row, the
 fullest set stands above the mean after snake dealing, for an even number of rows a set; and what an odd number adds,
 times the number of rows. (Rows of the first and the second half cancel in pairs; an odd row has no partner.)"""
 
-_DRIFT_MILLI = 700
-_SLACK_MILLI = 400
+DRIFT_MILLI = 700
+SLACK_MILLI = 400
 """Fitted on the same families; see `windowed_cycles`."""
 
 
@@ -78,11 +98,16 @@ def row_spread_milli(nnz: int, rows: int, columns: int, row_cv_milli: int) -> in
 
 
 @pure
-def fullest_set_milli(weight_format: int, nnz: int, rows: int, columns: int, of_array: int, row_cv_milli: int) -> int:
+def fullest_set_milli(
+    weight_format: int, nnz: int, rows: int, columns: int, of_array: int, row_cv_milli: int, pieces: int = 1,
+    paired_milli: int = PAIRED_MILLI, odd_milli: int = ODD_MILLI,
+) -> int:
     """Thousandths of the expected non-zeros in the fullest of `of_array` sets.
 
     One row a set: the longest of all rows. More rows: dealt as a snake they nearly cancel; in natural order (CSC)
-    their sums spread by the square root of their number.
+    their sums spread by the square root of their number. `pieces` > 1 says that the matrix is one of as many equal
+    pieces of a tile: rows are dealt by their length in the whole tile, so that in a piece they cancel only in part, and
+    the rest spreads as in natural order.
     """
     depth = ceil_div(rows, of_array)
     deepest = rows - (depth - 1) * of_array
@@ -95,23 +120,39 @@ def fullest_set_milli(weight_format: int, nnz: int, rows: int, columns: int, of_
     elif weight_format == CSC:
         above = spread * isqrt(depth * 1_000_000) // 1000 * largest_normal_milli(deepest) // 1000
     else:
-        above = spread * (_PAIRED_MILLI + depth % 2 * _ODD_MILLI // depth) // 1000 + tail
+        above = spread * (paired_milli + depth % 2 * odd_milli // depth) // 1000 + tail
+        if pieces > 1:
+            above = above * 1000 // isqrt(pieces * 1_000_000)
+            within = row_spread_milli(nnz, rows, columns, 0) * isqrt(depth * 1_000_000 * (pieces - 1) // pieces) // 1000
+            apart = within * largest_normal_milli(deepest) // 1000
+            above = isqrt(above * above + apart * apart)
     return min(depth * nnz * 1000 // rows + above, min(nnz, depth * columns) * 1000)
 
 
 @pure
 def balanced_cycles(
-    weight_format: int, nnz: int, rows: int, columns: int, macs: int, sets: int, row_cv_milli: int = 0
+    weight_format: int,
+    nnz: int,
+    rows: int,
+    columns: int,
+    macs: int,
+    sets: int,
+    row_cv_milli: int = 0,
+    pieces: int = 1,
+    paired_milli: int = PAIRED_MILLI,
+    odd_milli: int = ODD_MILLI,
 ) -> int:
     """Expected longest queue of a Bernoulli mask: cycles of one product when no input is ever missing.
 
-    max over sets of ceil(nnz of the set / ways), which the least-loaded rule reaches exactly.
+    max over sets of ceil(nnz of the set / ways), which the least-loaded rule reaches exactly. The last two are fitted.
     """
     of_array = array_sets(weight_format, macs, sets)
     ways = macs // of_array
     if weight_format == DENSE:
         return ceil_div(ceil_div(rows, of_array) * columns, ways)
-    fullest = fullest_set_milli(weight_format, nnz, rows, columns, of_array, row_cv_milli)
+    fullest = fullest_set_milli(
+        weight_format, nnz, rows, columns, of_array, row_cv_milli, pieces, paired_milli, odd_milli
+    )
     return max(ceil_div(nnz, macs), ceil_div(fullest, 1000 * ways))
 
 
@@ -140,15 +181,24 @@ def windowed_cycles(
     window: int,
     rate: int,
     row_cv_milli: int = 0,
+    pieces: int = 1,
+    paired_milli: int = PAIRED_MILLI,
+    odd_milli: int = ODD_MILLI,
+    drift_milli: int = DRIFT_MILLI,
+    slack_milli: int = SLACK_MILLI,
 ) -> int:
-    """Expected cycles of one product of a Bernoulli mask with windowed input.
+    """Expected cycles of one product of a Bernoulli mask with windowed input; none where there are no non-zeros.
 
     The largest of: the longest queue; the window's own travel; and the multipliers' drift against one another, which a
     narrow window turns into stalls: 0.6 of the longest queue plus 0.7 z sd W / sqrt(B), where sd is the spread of a
     multiplier's non-zeros in one column and z the expected largest of as many normal variables as there are sets. No
-    column takes longer than all its elements do.
+    column takes longer than all its elements do. `pieces` is that of `fullest_set_milli`; the last four are fitted.
     """
-    balanced = balanced_cycles(weight_format, nnz, rows, columns, macs, sets, row_cv_milli)
+    if nnz < 1 and weight_format != DENSE:
+        return 0
+    balanced = balanced_cycles(
+        weight_format, nnz, rows, columns, macs, sets, row_cv_milli, pieces, paired_milli, odd_milli
+    )
     supply = max(balanced, input_cycles(columns, window, rate))
     if window >= columns or weight_format == DENSE:
         return supply
@@ -159,6 +209,6 @@ def windowed_cycles(
     column_spread_milli = isqrt(depth * density_milli * (1000 - density_milli))
     z_milli = largest_normal_milli(min(rows, of_array))
     per_root = isqrt(window * 1_000_000)
-    drift = _DRIFT_MILLI * z_milli // 1000 * column_spread_milli // 1000 * columns // (per_root * ways)
-    stalled = balanced * (1000 - _SLACK_MILLI) // 1000 + drift
+    drift = drift_milli * z_milli // 1000 * column_spread_milli // 1000 * columns // (per_root * ways)
+    stalled = balanced * (1000 - slack_milli) // 1000 + drift
     return max(supply, min(stalled, columns * ceil_div(depth, ways)))

@@ -5,16 +5,18 @@ from __future__ import annotations
 import lzma
 import zipfile
 import zlib
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from accelerators.optimus import sparse
-from accelerators.optimus.design import Design, WeightFormat
+from accelerators.optimus import array, closed_form, sparse
+from accelerators.optimus.design import Design, only
+from accelerators.optimus.tasks import PackedProduct
 from hwsim.errors import InputError, Where, bad_input
 
 MAX_ELEMENTS = 1 << 30
@@ -90,30 +92,84 @@ def mask_file(path: Path) -> MaskFile:
         raise bad_input("missing-file", str(path), "the workload's masks are not there", _REMEDY) from None
 
 
+class MeasuredPiece(NamedTuple):
+    """A piece of a real mask, packed and stepped: everything about it that does not depend on the number of rows.
+
+    `run` is the cycles in which a row is issued, `seen` the columns that come into the window, `stored_bits` what is
+    loaded, and `read_bits` what is read from the weight buffer for a row.
+    """
+
+    outputs: int
+    columns: int
+    run: int
+    seen: int
+    stored_bits: int
+    read_bits: int
+    opens: int
+    closes: int
+
+
+PIECE_FIELDS = (
+    "weight_format", "macs", "sets", "window", "rate", "accumulators", "value_width_bits", "weight_buffer_bits",
+    "load_overlap",
+)  # fmt: skip
+"""Design fields that a `MeasuredPiece` depends on."""
+
+
+def measured_piece(piece: sparse.Piece, design: Design) -> MeasuredPiece:
+    """`piece` stepped on `design`."""
+    packed = piece.packed
+    outputs, columns = packed.shape
+    run = sparse.windowed_run(packed, design.window, design.rate)
+    of_tile = (design.weight_format, outputs, design.macs, design.sets)
+    entries = packed.nnz * closed_form.entry_bits(*of_tile, design.value_width_bits)
+    read_bits = entries + run.columns * closed_form.column_bits(*of_tile)
+    stored_bits = piece.bits(design.value_width_bits)
+    return MeasuredPiece(
+        outputs, columns, run.cycles, run.columns, stored_bits, read_bits, int(piece.opens), int(piece.closes)
+    )
+
+
+def held_cycles(design: Design, pieces: Iterable[MeasuredPiece], rows: int) -> int:
+    """Cycles for which the pieces of one product hold the array, one after the other as if all were loaded."""
+    cycles = before = 0
+    for p in pieces:
+        cycles += array.piece_cycles(design, rows, p.outputs, p.columns, p.run, p.opens, p.closes, before)
+        before = array.ending_cycles(design, rows, p.outputs, p.closes)
+    return cycles
+
+
 @lru_cache(maxsize=4096)
-def _measured_tile(
-    bits: bytes,
-    shape: tuple[int, int],
-    weight_format: int,
-    macs: int,
-    sets: int,
-    window: int,
-    rate: int,
-    value_bits: int,
-) -> tuple[int, int]:
+def _measured_tile(bits: bytes, shape: tuple[int, int], design: Design) -> tuple[MeasuredPiece, ...]:
     mask = np.unpackbits(np.frombuffer(bits, np.uint8), count=shape[0] * shape[1]).reshape(shape)
-    packed = sparse.pack(mask, sets, macs, WeightFormat(weight_format))
-    return sparse.windowed_cycles(packed, window, rate), packed.bits(value_bits)
+    return tuple(measured_piece(piece, design) for piece in sparse.pieces(mask, design))
 
 
-def measured(mask: Mask, design: Design) -> tuple[int, int, int]:
-    """(non-zeros, cycles a row, stored bits) of a mask on `design`, tile by tile, packed and stepped for real."""
-    cycles = stored = 0
+def measured(mask: Mask, design: Design) -> list[MeasuredPiece]:
+    """All pieces of a mask on `design`, packed and stepped for real. Raises InputError when a column of it does not
+    fit a slot of the weight buffer."""
+    found: list[MeasuredPiece] = []
+    alike = only(design, PIECE_FIELDS)
     for at in range(0, mask.shape[0], design.accumulators):
         tile = mask[at : at + design.accumulators]
-        tile_cycles, tile_bits = _measured_tile(
-            np.packbits(tile).tobytes(), (tile.shape[0], tile.shape[1]), int(design.weight_format), design.macs,
-            design.sets, design.window, design.rate, design.value_width_bits,
-        )  # fmt: skip
-        cycles, stored = cycles + tile_cycles, stored + tile_bits
-    return int(np.count_nonzero(mask)), cycles, stored
+        found += _measured_tile(np.packbits(tile).tobytes(), (tile.shape[0], tile.shape[1]), alike)
+    return found
+
+
+def packed_product(mask: Mask, design: Design, rows: int, spilled: int = 0) -> PackedProduct:
+    """The product of `rows` input vectors with a matrix of this mask (outputs x columns), measured on `design`.
+    `spilled` outputs leave the chip. Raises InputError when a column does not fit a slot of the weight buffer."""
+    found = measured(mask, design)
+    return PackedProduct(
+        rows=rows,
+        outputs=mask.shape[0],
+        columns=mask.shape[1],
+        nnz=int(np.count_nonzero(mask)),
+        cycles=held_cycles(design, found, rows),
+        pieces=len(found),
+        stored_bits=sum(p.stored_bits for p in found),
+        read_bits=rows * sum(p.read_bits for p in found),
+        elements_read=rows * sum(p.seen for p in found),
+        sums_aside=rows * sum(p.outputs for p in found if not p.opens) if rows > 1 else 0,
+        spilled=spilled,
+    )

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from accelerators.optimus import hardware, tasks
-from accelerators.optimus.design import Design, LogitsRows, WeightFormat
+from accelerators.optimus.design import Design, LogitsRows, only
 from accelerators.optimus.placement import Held, held, lifetimes
 from accelerators.optimus.tasks import (
     DenseProduct,
@@ -170,9 +170,8 @@ def _weight_product(
         file = masks.mask_file(path)
         if weight in file.names:
             mask = file.mask(weight, (columns, outputs) if transposed else (outputs, columns))
-            nnz, cycles, stored = masks.measured(mask.T if transposed else mask, plan.design)
-            plan.weights[weight] = Matrix(outputs, columns, nnz, stored)
-            task = PackedProduct(rows, outputs, columns, nnz, cycles, stored, spilled)
+            task = masks.packed_product(mask.T if transposed else mask, plan.design, rows, spilled)
+            plan.weights[weight] = Matrix(outputs, columns, task.nnz, task.stored_bits)
     if task is None:
         nnz = round(outputs * columns // groups * _density(item, plan, weight))
         plan.weights[weight] = Matrix(outputs, columns, nnz)
@@ -338,14 +337,18 @@ def _deciding(workload: Workload, design: Design) -> Design:
     """`design` with every field reset that does not decide the plan, so that designs alike share one."""
     if workload.masks:
         return design
-    kept = {name: getattr(design, name) for name in STRUCTURAL}
-    return dataclasses.replace(_ANY, **kept)
+    return only(design, STRUCTURAL)
 
 
 STRUCTURAL = frozenset({"decode_cache", "logits_rows", "intermediates_on_chip"})
 """Fields that change which steps there are."""
 
-MEASURED = frozenset({"weight_format", "macs", "sets", "window", "rate", "accumulators", "value_width_bits"})
+MEASURED = frozenset(
+    {
+        "weight_format", "macs", "sets", "window", "rate", "accumulators", "value_width_bits", "activation_width_bits",
+        "accumulator_width_bits", "weight_buffer_bits", "load_overlap",
+    }
+)  # fmt: skip
 """Fields that a packed mask is measured under, for workloads that bring their masks."""
 
 
@@ -441,30 +444,5 @@ def _notes(plan: Plan) -> list[str]:
         notes.append(f"{measured} of {len(plan.weights)} weight matrices were packed from their real masks")
     return notes
 
-
-_ANY = Design(
-    macs=1,
-    sets=1,
-    clock_khz=1_000,
-    decode_cache=True,
-    weight_format=WeightFormat.SA_RCSC,
-    load_overlap=True,
-    intermediates_on_chip=True,
-    logits_rows=LogitsRows.LAST,
-    window=1,
-    rate=1,
-    value_width_bits=16,
-    activation_width_bits=16,
-    accumulator_width_bits=32,
-    accumulators=1,
-    weight_buffer_bits=1 << 10,
-    activation_buffer_bits=1 << 10,
-    dram_channels=1,
-    dram_capacity_bits=1 << 20,
-    vector_lanes=1,
-    pipeline_cycles=0,
-    vector_pipeline_cycles=0,
-)
-"""Stands in for the fields a plan does not depend on; it is never run."""
 
 MODEL: Any = OptimusModel()

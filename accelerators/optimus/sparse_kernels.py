@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+R = TypeVar("R")
+
 _FAR = np.int64(2**62)
 
 
-def kept(function: Callable[..., int]) -> Callable[..., int]:
+def kept(function: Callable[..., R]) -> Callable[..., R]:
     """`function` compiled, and kept on disk unless neither its folder nor a home can be written."""
     try:
         return njit(cache=True)(function)  # type: ignore[no-any-return]
@@ -20,10 +23,11 @@ def kept(function: Callable[..., int]) -> Callable[..., int]:
 
 
 @kept
-def windowed_cycles(
+def windowed_run(
     start: NDArray[np.int64], column: NDArray[np.int32], head: NDArray[np.int64], window: int, rate: int
-) -> int:
-    """Cycles until every queue is empty; see `accelerators.optimus.sparse.windowed_cycles`.
+) -> tuple[int, int]:
+    """Cycles until every queue is empty, and where the window then begins; see
+    `accelerators.optimus.sparse.windowed_run`.
 
     `start[p]:start[p + 1]` are the entries of queue p in `column`; `head` is scratch, one entry a queue.
     """
@@ -40,6 +44,7 @@ def windowed_cycles(
                 left -= 1
             if head[p] < start[p + 1]:
                 oldest_needed = min(oldest_needed, np.int64(column[head[p]]))
-        base = min(base + rate, oldest_needed)
+        if left > 0:
+            base = min(base + rate, oldest_needed)
         cycles += 1
-    return cycles
+    return cycles, base

@@ -8,10 +8,23 @@ from __future__ import annotations
 
 from typing import Annotated, NamedTuple
 
-from accelerators.optimus.closed_form import array_sets, input_cycles, stored_bits, windowed_cycles
+from accelerators.optimus.array import (
+    array_ways,
+    drain_cycles,
+    ending_cycles,
+    piece_cycles,
+)
+from accelerators.optimus.closed_form import (
+    array_sets,
+    column_bits,
+    entry_bits,
+    input_cycles,
+    stored_bits,
+    windowed_cycles,
+)
 from accelerators.optimus.design import Design, WeightFormat
 from hwsim.model import Action, Chunks, Drain, Runs, Traffic, Work
-from hwsim.pure import ceil_div, clog2, pure
+from hwsim.pure import ceil_div, pure
 
 DENSE = int(WeightFormat.DENSE)
 
@@ -54,14 +67,26 @@ class SparseProduct(NamedTuple):
 
 
 class PackedProduct(NamedTuple):
-    """A `SparseProduct` whose mask is known: `cycles` a row and `stored_bits` were measured on the packed matrix."""
+    """A `SparseProduct` whose mask is known, measured on its packed pieces.
+
+    cycles         for which the array is held, all rows and pieces
+    pieces         in which the matrix passes through the weight buffer
+    stored_bits    of all pieces
+    read_bits      of weights read from their buffer, all rows
+    elements_read  input elements that come into the window, all rows
+    sums_aside     partial sums that are set aside, and come back, all rows
+    """
 
     rows: int
     outputs: int
     columns: int
     nnz: int
     cycles: int
+    pieces: int
     stored_bits: int
+    read_bits: int
+    elements_read: int
+    sums_aside: int
     spilled: int
 
 
@@ -115,21 +140,15 @@ def weight_slots(design: Design) -> int:
 
 
 @pure
+def slot_bits(design: Design) -> int:
+    """Bits that one slot of the weight buffer holds."""
+    return max(1, design.weight_buffer_bits // weight_slots(design))
+
+
+@pure
 def chunks_of(design: Design, bits: int) -> int:
     """Pieces in which `bits` pass through the weight buffer."""
-    return max(1, ceil_div(bits, max(1, design.weight_buffer_bits // weight_slots(design))))
-
-
-@pure
-def array_ways(design: Design) -> int:
-    """Multipliers that share a row."""
-    return design.macs // array_sets(design.weight_format, design.macs, design.sets)
-
-
-@pure
-def array_drain_cycles(design: Design) -> int:
-    """Cycles from the last product to the result: the pipeline, and an adder tree over the ways of a set."""
-    return design.pipeline_cycles + clog2(array_ways(design))
+    return max(1, ceil_div(bits, slot_bits(design)))
 
 
 @pure
@@ -139,23 +158,103 @@ def tile_rows(design: Design, outputs: int) -> int:
 
 
 @pure
-def tile_cycles(design: Design, outputs: int, columns: int, nnz: int) -> int:
-    """Cycles of one tile for one input vector, closed form."""
-    if outputs < 1 or columns < 1:
-        return 0
+def last_tile_rows(design: Design, outputs: int) -> int:
+    """Output rows of the last tile."""
+    tile = tile_rows(design, outputs)
+    return outputs - (ceil_div(outputs, tile) - 1) * tile
+
+
+class Held(NamedTuple):
+    """What a weight product asks of the array and its buffers, beyond its non-zeros; see `PackedProduct`."""
+
+    cycles: int
+    pieces: int
+    stored_bits: int
+    read_bits: int
+    elements_read: int
+    sums_aside: int
+
+
+@pure
+def run_cycles(design: Design, outputs: int, columns: int, nnz: int, parts: int) -> int:
+    """Cycles in which a row of one piece is issued, closed form; the piece is one of `parts` of its tile."""
     return windowed_cycles(
-        design.weight_format, nnz, outputs, columns, design.macs, design.sets, design.window, design.rate
+        design.weight_format, nnz, outputs, columns, design.macs, design.sets, design.window, design.rate, 0, parts
     )
 
 
 @pure
-def product_cycles(design: Design, outputs: int, columns: int, nnz: int) -> int:
-    """Cycles of a weight matrix for one input vector: full tiles, then the rest."""
+def tile_pieces(design: Design, outputs: int, columns: int, nnz: int) -> int:
+    """Pieces of a tile, from its bits."""
+    return min(columns, chunks_of(design, tile_bits(design, outputs, columns, nnz)))
+
+
+@pure
+def tile_cycles(design: Design, rows: int, outputs: int, columns: int, nnz: int, before: int) -> int:
+    """Cycles for which one tile holds the array, closed form: its columns and non-zeros are spread evenly over its
+    pieces, those with a column more first. `before` is D of the tile before."""
+    parts = tile_pieces(design, outputs, columns, nnz)
+    narrow, wider = columns // parts, columns % parts
+    run = run_cycles(design, outputs, narrow, nnz * narrow // columns, parts)
+    if parts == 1:
+        return piece_cycles(design, rows, outputs, columns, run, 1, 1, before)
+    end = ending_cycles(design, rows, outputs, 0)
+    last = piece_cycles(design, rows, outputs, narrow, run, 0, 1, end)
+    between = piece_cycles(design, rows, outputs, narrow, run, 0, 0, end)
+    if wider == 0:
+        return piece_cycles(design, rows, outputs, narrow, run, 1, 0, before) + (parts - 2) * between + last
+    wide_run = run_cycles(design, outputs, narrow + 1, nnz * (narrow + 1) // columns, parts)
+    first = piece_cycles(design, rows, outputs, narrow + 1, wide_run, 1, 0, before)
+    wide = piece_cycles(design, rows, outputs, narrow + 1, wide_run, 0, 0, end)
+    return first + (wider - 1) * wide + (parts - 1 - wider) * between + last
+
+
+@pure
+def tile_held(design: Design, rows: int, outputs: int, columns: int, nnz: int, before: int) -> Held:
+    """What one tile asks for, closed form. All columns come into the window, except where there are no non-zeros and
+    it stays where it began."""
+    if outputs < 1 or columns < 1:
+        return Held(0, 0, 0, 0, 0, 0)
+    parts = tile_pieces(design, outputs, columns, nnz)
+    seen = columns
+    if nnz < 1 and design.weight_format != DENSE:
+        seen = min(columns, parts * design.window)
+    elements = nnz
+    if design.weight_format == DENSE:
+        elements = outputs * columns
+    entry = entry_bits(design.weight_format, outputs, design.macs, design.sets, design.value_width_bits)
+    lengths = column_bits(design.weight_format, outputs, design.macs, design.sets)
+    aside = 0
+    if rows > 1:
+        aside = (parts - 1) * rows * outputs
+    return Held(
+        cycles=tile_cycles(design, rows, outputs, columns, nnz, before),
+        pieces=parts,
+        stored_bits=tile_bits(design, outputs, columns, nnz),
+        read_bits=rows * (elements * entry + seen * lengths),
+        elements_read=rows * seen,
+        sums_aside=aside,
+    )
+
+
+@pure
+def product_held(design: Design, rows: int, outputs: int, columns: int, nnz: int) -> Held:
+    """What a weight product asks for, closed form: full tiles, then the rest."""
     tile = tile_rows(design, outputs)
     full = outputs // tile
     tile_nnz = nnz * tile // max(1, outputs)
-    rest = tile_cycles(design, outputs - full * tile, columns, nnz - full * tile_nnz)
-    return full * tile_cycles(design, tile, columns, tile_nnz) + rest
+    before = ending_cycles(design, rows, tile, 1)
+    first = tile_held(design, rows, tile, columns, tile_nnz, 0)
+    other = tile_held(design, rows, tile, columns, tile_nnz, before)
+    rest = tile_held(design, rows, outputs - full * tile, columns, nnz - full * tile_nnz, before)
+    return Held(
+        cycles=first.cycles + (full - 1) * other.cycles + rest.cycles,
+        pieces=full * first.pieces + rest.pieces,
+        stored_bits=full * first.stored_bits + rest.stored_bits,
+        read_bits=full * first.read_bits + rest.read_bits,
+        elements_read=full * first.elements_read + rest.elements_read,
+        sums_aside=full * first.sums_aside + rest.sums_aside,
+    )
 
 
 @pure
@@ -230,36 +329,28 @@ def in_flight_bits(design: Design, held: InFlight) -> int:
 
 @pure
 def weight_product(
-    design: Design, rows: int, outputs: int, columns: int, nnz: int, cycles: int, stored: int, spilled: int
+    design: Design, rows: int, outputs: int, columns: int, nnz: int, held: Held, spilled: int
 ) -> Counts:
-    """Counts of a weight product that takes `cycles` a row and is `stored` bits large.
-
-    Weights are read once a row from their buffer. With several rows, the partial sums of all rows are set aside between
-    the chunks of a tile. The stored matrix is one run in off-chip memory, whatever its chunks.
-    """
-    tiles = ceil_div(outputs, tile_rows(design, outputs))
-    chunks = chunks_of(design, stored)
+    """Counts of a weight product. Its stored matrix is one run in off-chip memory, whatever its pieces."""
     multiplied, indexed = nnz, nnz
     if design.weight_format == DENSE:
         multiplied, indexed = outputs * columns, 0
-    set_aside = 0
-    if rows > 1:
-        set_aside = max(0, chunks - tiles) * rows * tile_rows(design, outputs) * design.accumulator_width_bits
+    set_aside_bits = held.sums_aside * design.accumulator_width_bits
     spilled_bits = spilled * design.activation_width_bits
     return Counts(
-        array_cycles=rows * cycles,
-        array_drain_cycles=array_drain_cycles(design),
+        array_cycles=held.cycles,
+        array_drain_cycles=drain_cycles(design, last_tile_rows(design, outputs)),
         vector_cycles=0,
         vector_drain_cycles=0,
-        chunks=chunks,
-        dram_read_bits=stored,
-        dram_read_runs=min(1, stored),
+        chunks=max(1, held.pieces),
+        dram_read_bits=held.stored_bits,
+        dram_read_runs=min(1, held.stored_bits),
         dram_write_bits=spilled_bits,
         dram_write_runs=min(1, spilled_bits),
-        weight_read_bits=rows * stored,
-        weight_write_bits=stored,
-        activation_read_bits=rows * tiles * columns * design.activation_width_bits + set_aside,
-        activation_write_bits=rows * outputs * design.activation_width_bits + set_aside,
+        weight_read_bits=held.read_bits,
+        weight_write_bits=held.stored_bits,
+        activation_read_bits=held.elements_read * design.activation_width_bits + set_aside_bits,
+        activation_write_bits=rows * outputs * design.activation_width_bits + set_aside_bits,
         fetched_bits=0,
         macs_executed=rows * multiplied,
         window_reads=rows * multiplied,
@@ -311,17 +402,17 @@ def vector_work(
 @pure
 def count_sparse(design: Design, task: SparseProduct) -> Counts:
     """A weight product in closed form (README.md, section "One weight product")."""
-    cycles = product_cycles(design, task.outputs, task.columns, task.nnz)
-    stored = product_bits(design, task.outputs, task.columns, task.nnz)
-    return weight_product(design, task.rows, task.outputs, task.columns, task.nnz, cycles, stored, task.spilled)
+    held = product_held(design, task.rows, task.outputs, task.columns, task.nnz)
+    return weight_product(design, task.rows, task.outputs, task.columns, task.nnz, held, task.spilled)
 
 
 @pure
 def count_packed(design: Design, task: PackedProduct) -> Counts:
-    """A weight product whose cycles and bits were measured on its real mask."""
-    return weight_product(
-        design, task.rows, task.outputs, task.columns, task.nnz, task.cycles, task.stored_bits, task.spilled
+    """A weight product that was measured on its real mask."""
+    held = Held(
+        task.cycles, task.pieces, task.stored_bits, task.read_bits, task.elements_read, task.sums_aside
     )
+    return weight_product(design, task.rows, task.outputs, task.columns, task.nnz, held, task.spilled)
 
 
 @pure
@@ -329,12 +420,13 @@ def count_dense(design: Design, task: DenseProduct) -> Counts:
     """An attention product. Rows of the activation matrix are dealt to the sets like rows of weights; the ways of a
     set share a row. Every multiplier reads its own element of the matrix, the vector comes through the window."""
     of_array = array_sets(design.weight_format, design.macs, design.sets)
-    busy = ceil_div(ceil_div(task.outputs, of_array) * task.reduction, design.macs // of_array)
+    busy = ceil_div(ceil_div(task.outputs, of_array) * task.reduction, array_ways(design))
+    run = max(busy, input_cycles(task.inputs, design.window, design.rate))
     macs = task.rows * task.outputs * task.reduction
     spilled_bits = task.spilled * design.activation_width_bits
     return Counts(
-        array_cycles=task.rows * max(busy, input_cycles(task.inputs, design.window, design.rate)),
-        array_drain_cycles=array_drain_cycles(design),
+        array_cycles=piece_cycles(design, task.rows, task.outputs, task.inputs, run, 1, 1, 0),
+        array_drain_cycles=drain_cycles(design, task.outputs),
         vector_cycles=0,
         vector_drain_cycles=0,
         chunks=1,
