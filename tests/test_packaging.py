@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("hwsim", "accelerators", "workloads")
+PACKAGES = ("hwsim", "accelerators", "rtl_models", "workloads")
 BUILD_INPUTS = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 Hwsim = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -79,7 +79,7 @@ def test_requirements_are_ranges_and_torch_is_an_extra(wheel: Path) -> None:
     requirements = metadata(wheel).get_all("Requires-Dist", [])
     assert not [r for r in requirements if "==" in r.partition(";")[0]]
     assert not [r for r in requirements if r.startswith("torch") and 'extra == "trace"' not in r]
-    assert set(metadata(wheel).get_all("Provides-Extra", [])) == {"trace", "rtl", "cluster", "parquet", "search", "dev"}
+    assert set(metadata(wheel).get_all("Provides-Extra", [])) == {"trace", "rtl", "synth", "cluster", "parquet", "search", "dev"}
     assert metadata(wheel)["License-Expression"] == "Apache-2.0"
 
 
