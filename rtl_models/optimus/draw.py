@@ -54,6 +54,9 @@ PORT_BITS = 16
 """Bits a cycle that a channel of the weight port brings: 64 in 4 cycles."""
 
 LEAST_BUFFER_BITS = 1024
+MOST_SLOT_BITS = 1 << 19
+"""What a slot of the circuit's weight buffer holds (hdl/README.md)."""
+
 VALUE_BITS = 16
 
 TOLERANCE = {
@@ -139,7 +142,7 @@ def slot_bits(task: Mapping[str, Any], build: Build, tile: int, pieces: int, bit
         shapes.append(shapes[0][::-1])
     column = max(stored_bits(min(tile, outputs), min(tile, outputs), 1, build.sets) for outputs, _ in shapes)
     whole = max(stored_bits(min(tile, o) * c, min(tile, o), c, build.sets) for o, c in shapes)
-    return max(column, whole if pieces == 1 else ceil_div(bits, pieces))
+    return min(MOST_SLOT_BITS, max(column, whole if pieces == 1 else ceil_div(bits, pieces)))
 
 
 def sobol_task(point: Mapping[str, float]) -> dict[str, Any]:
@@ -216,12 +219,17 @@ def first(cases: Iterable[Case | None], wanted: int) -> tuple[list[Case], int]:
 
 
 class Corner(NamedTuple):
-    """A named corner: what its task and design differ in from those of `corner_case`."""
+    """A named corner: what its task and design differ in from those of `corner_case`, and the builds it needs."""
 
     name: str
     task: Mapping[str, Any] = {}
     design: Mapping[str, Any] = {}
+    builds: tuple[Build, ...] = ()
 
+
+NARROW = (Build(4, 1, 2), Build(16, 16, 2), Build(32, 32, 3))
+WIDE = (Build(4, 4, 16), Build(16, 4, 64), Build(8, 4, 20))
+SIXTEEN = (Build(4, 4, 16), Build(32, 32, 16))
 
 CORNERS = (
     Corner("one-row", {"outputs": 1}),
@@ -241,8 +249,10 @@ CORNERS = (
     Corner("starved-no-overlap", {"products": 3, "rows": 1}, {"dram_channels": 1, "load_overlap": False}),
     Corner("one-channel", {"products": 2, "rows": 12}, {"dram_channels": 1, "weight_buffer": "4096 bit"}),
     Corner("plenty", {"products": 4}, {"dram_channels": 1024}),
-    Corner("rate-above-window", {"columns": 150, "density": 60}, {"rate": 100}),
-    Corner("window-above-columns", {"columns": 2, "density": 800}),
+    Corner("rate-above-window", {"columns": 150, "density": 60}, {"rate": 16}, NARROW),
+    Corner("window-above-columns", {"columns": 15, "density": 800}, {}, WIDE),
+    Corner("window-is-columns", {"columns": 16, "density": 800}, {}, SIXTEEN),
+    Corner("two-columns", {"columns": 2, "density": 800}),
     Corner("set-aside", {"rows": 12, "outputs": 96}, {"weight_buffer": "8192 bit"}),
     Corner("set-aside-tiles", {"rows": 12, "outputs": 96}, {"weight_buffer": "4096 bit", "accumulators": 48}),
     Corner("set-aside-two-rows", {"rows": 2, "outputs": 90}, {"weight_buffer": "4096 bit"}),
@@ -296,12 +306,18 @@ def fits(build: Build) -> Iterator[Corner]:
 
 def corner_cases() -> Iterator[Case]:
     """Every corner on two development builds and a held-out one, all builds in turn."""
-    development, held_out = itertools.cycle(DEVELOPMENT[::3] + DEVELOPMENT[1::3] + DEVELOPMENT[2::3]), itertools.cycle(
-        HELD_OUT[::3] + HELD_OUT[1::3] + HELD_OUT[2::3])  # fmt: skip
+    development, held_out = itertools.cycle(turned(DEVELOPMENT)), itertools.cycle(turned(HELD_OUT))
     for at in range(len(CORNERS) + len(list(fits(BUILDS[0])))):
-        for build in (next(development), next(development), next(held_out)):
-            corner = [*CORNERS, *fits(build)][at]
-            yield corner_case(corner, build)
+        builds = (next(development), next(development), next(held_out))
+        if at < len(CORNERS):
+            builds = CORNERS[at].builds or builds
+        for build in builds:
+            yield corner_case([*CORNERS, *fits(build)][at], build)
+
+
+def turned(builds: tuple[Build, ...]) -> tuple[Build, ...]:
+    """Every third build, so that shapes and windows change from one to the next."""
+    return builds[::3] + builds[1::3] + builds[2::3]
 
 
 # --- dense products -----------------------------------------------------------------------------------------------
@@ -357,7 +373,7 @@ HEAD = """\
 #        ({passed} of {points}); there is no other filter.
 # d...   {dense} dense products by a sequence of their own (seed {dense_seed}) and the same rule
 #        ({dense_passed} of {dense_points} passed over).
-# others named corners, each on two development builds and a held-out one.
+# others named corners, each on two or three builds, a held-out one among them.
 #
 # The families under `held_out` are whole shapes of the array (both their windows). The split was committed with the
 # first version of this file, before circuit, model and bench had run any case.
