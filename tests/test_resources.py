@@ -42,7 +42,8 @@ endmodule
 
 module everything #(parameter int width = 8) (
     input logic clk, write, input logic [10:0] to, from, input logic [17:0] d,
-    input logic [width-1:0] r, output logic y, output logic [2:0] m, output logic [width-1:0] q, output logic signed [31:0] p, output logic [17:0] w
+    input logic [width-1:0] r, output logic y,
+    output logic [2:0] m, output logic [width-1:0] q, output logic signed [31:0] p, output logic [17:0] w
 );
     lut6 u_lut (.a(d[5:0]), .y);
     register #(.width(width)) u_register (.clk, .d(r), .q);
