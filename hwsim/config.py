@@ -599,6 +599,50 @@ def read_design(document: Document, model: Model, name: str, overrides: Sequence
                       tuple(_design_values(reader, tree)))  # fmt: skip
 
 
+def read_values(
+    check: Checker, path: Path_, raw: Any, tree: Tree, what: str
+) -> dict[tuple[str, ...], tuple[Leaf, Any]]:
+    """YAML path -> (leaf, converted value) of a mapping of plain values for some of the leaves of `tree`.
+
+    `path` is where the mapping stands in the checker's document; every problem is noted in `check`.
+    """
+    found: dict[tuple[str, ...], tuple[Leaf, Any]] = {}
+    for key, value in (check.mapping(path, raw, what) or {}).items():
+        node = tree.get(key)
+        if node is None:
+            rule, remedy = unknown_key(key, tree, top=False, raw=value)
+            check.fail((*path, key), "unknown-key", key, rule.replace("the design", what), remedy, at_key=True)
+        elif not isinstance(node, Leaf):
+            found |= read_values(check, (*path, key), value, node, f"{what}.{key}")
+        else:
+            try:
+                found[node.path] = (node, convert(node, value))
+            except (_ValueError, QuantityError) as bad:
+                check.fail((*path, key), bad.code, value, bad.rule, bad.remedy)
+    return found
+
+
+def read_record(check: Checker, path: Path_, raw: Any, kind: type, what: str) -> Any:
+    """A frozen dataclass with the annotations of a Design from the mapping at `path`; None, noted, if it is wrong."""
+    tree, noted = describe(kind), len(check.problems)
+    given = {leaf_path: value for leaf_path, (_, value) in read_values(check, path, raw, tree, what).items()}
+    for leaf in leaves(tree) if len(check.problems) == noted else ():
+        if leaf.path not in given and leaf.default is REQUIRED:
+            about = f" ({leaf.doc})" if leaf.doc else ""
+            rule = f"{what} needs the key {leaf.key}{about}"
+            check.fail((*path, *leaf.path), "missing-key", None, rule, f"Write {_example_line(leaf)}.")
+    if len(check.problems) > noted:
+        return None
+    record = _build(kind, tree, {leaf.path: given.get(leaf.path, leaf.default) for leaf in leaves(tree)})
+    known = {leaf.key: leaf for leaf in leaves(tree)}
+    for key, rule, remedy in _broken_rules(record):
+        place = (*path, *known[key].path) if key in known else path
+        check.problems.append(
+            Problem("rule", check.document.where(place), _shown_value(record, known, key), rule, remedy)
+        )
+    return record if len(check.problems) == noted else None
+
+
 def _check_rules(reader: _DesignReader, design: Any, tree: Tree) -> None:
     known = {leaf.key: leaf for leaf in leaves(tree)}
     for key, rule, remedy in _broken_rules(design):
@@ -816,6 +860,8 @@ __all__ = [
     "leaves",
     "load_design",
     "read_design",
+    "read_record",
+    "read_values",
     "shown_path",
     "summary_of",
 ]

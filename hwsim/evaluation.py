@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from hwsim import dram as dram_tables
 from hwsim import energy as energy_tables
@@ -47,6 +47,17 @@ def resolve_parts(technology: str, dram: str) -> Parts:
 @lru_cache(maxsize=64)
 def _layout(counts_type: Any, machine: Any) -> tuple[Layout, Names]:
     return layout(counts_type, machine)
+
+
+class Timed(NamedTuple):
+    """Counts and times of one program, the fields of the same name of an Evaluation."""
+
+    machine: Any
+    names: Names
+    columns: Layout
+    counts: tuple[tuple[int, ...], ...]
+    times: tuple[TaskTime, ...]
+    clocked: recurrence.Times
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +146,18 @@ def evaluate(
     """
     program = job.lower() if program is None else program
     design, parts, model = job.design, job.parts, job.model
+    timed = evaluate_program(model, design, parts, program, fidelity, known)
+    prices = model.price(design, parts)
+    dynamic = tuple(tuple(c * p for c, p in zip(row, prices, strict=True)) for row in timed.counts)
+    static = model.static_w(design, parts)._asdict()
+    bits = occupied_bits(model, design, program)
+    return Evaluation(job, program, *timed, dynamic, static, bits)
+
+
+def evaluate_program(
+    model: Model, design: Any, parts: Parts, program: Program, fidelity: str = "closed", known: Known | None = None
+) -> Timed:
+    """Count and time `program`, whatever workload, if any, it was lowered from. `known` as in `evaluate`."""
     machine = model.machine(design, parts)
     columns, names = _layout(model.Counts, machine)
     kernels = model.kernels
@@ -148,11 +171,7 @@ def evaluate(
         clocked = _clock(program, times, machine, parts.dram, fidelity)
     if known is not None:
         known[times] = clocked
-    prices = model.price(design, parts)
-    dynamic = tuple(tuple(c * p for c, p in zip(row, prices, strict=True)) for row in counts)
-    static = model.static_w(design, parts)._asdict()
-    bits = occupied_bits(model, design, program)
-    return Evaluation(job, program, machine, names, columns, counts, times, clocked, dynamic, static, bits)
+    return Timed(machine, names, columns, counts, times, clocked)
 
 
 def occupied_bits(model: Model, design: Any, program: Program) -> tuple[int, ...]:

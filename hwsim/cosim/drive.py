@@ -32,7 +32,7 @@ class DriveError(Exception):
     """The circuit does not keep the contract of its ports."""
 
 
-@cocotb.test()  # type: ignore[untyped-decorator]
+@cocotb.test()
 async def drive(dut: Any) -> None:
     """Every run of the plan, in order."""
     plan = json.loads(Path(os.environ[_PLAN]).read_text(encoding="utf-8"))

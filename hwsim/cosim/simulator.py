@@ -205,8 +205,8 @@ def build(hdl: Hdl, parameters: Mapping[str, int], simulator: str, *, waves: boo
 
 def _check_parameters(hdl: Hdl, parameters: Mapping[str, int]) -> None:
     if set(parameters) != set(hdl.parameters):
-        raise bad_input("parameters", sorted(parameters), f"{hdl.top} is built for {', '.join(hdl.parameters) or 'none'}",
-                        "Give each of them once.")  # fmt: skip
+        wanted = ", ".join(hdl.parameters) or "no parameters"
+        raise bad_input("parameters", sorted(parameters), f"{hdl.top} is built for {wanted}", "Give each of them once.")
 
 
 def _sources(hdl: Hdl) -> dict[str, bytes]:
@@ -344,9 +344,10 @@ def _build_verilator(folder: Path, hdl: Hdl, parameters: Mapping[str, int], tool
     libraries = cocotb_folder() / "libs"
     main = cocotb_folder() / "share" / "lib" / "verilator" / "verilator.cpp"
     given = [f"-G{name}={value}" for name, value in parameters.items()]
-    command = [str(toolchain.program), *_VERILATOR_OPTIONS, *(["--trace-vcd"] if waves else []), "--top-module", hdl.top,
-               "-Isrc", *given, "-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator", str(main),
-               "ports.vlt", *_relative(hdl)]  # fmt: skip
+    tracing = ["--trace-vcd"] if waves else []
+    command = [str(toolchain.program), *_VERILATOR_OPTIONS, *tracing, "--top-module", hdl.top, "-Isrc", *given,
+               "-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator", str(main), "ports.vlt",
+               *_relative(hdl)]  # fmt: skip
     _tool(command, folder, toolchain, "verilator")
     objects = _runtime(toolchain, waves)
     _take_runtime(objects, folder / "obj")
