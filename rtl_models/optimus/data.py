@@ -111,7 +111,7 @@ _FIELDS = {
     Kind.DENSE: (("heads", "kv", "reduction"), ("outputs", "columns", "pattern", "chain")),
 }
 _MOST_TERMS = 511
-"""2**30 is the largest product; 511 of them and the rounding term (2**38 at most) stay below 2**39."""
+"""2**30 is the largest product; 511 of them stay below 2**39."""
 
 
 class Product(NamedTuple):

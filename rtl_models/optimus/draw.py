@@ -55,7 +55,8 @@ PORT_BITS = 16
 
 LEAST_BUFFER_BITS = 1024
 MOST_SLOT_BITS = 1 << 19
-"""What a slot of the circuit's weight buffer holds (hdl/README.md)."""
+MOST_CHANNELS = 256
+"""What a slot of the circuit's weight buffer holds, and the channels of its port (hdl/README.md)."""
 
 VALUE_BITS = 16
 
@@ -168,7 +169,7 @@ def sobol_design(point: Mapping[str, float], build: Build, task: Mapping[str, An
     return {
         **build._asdict(), "rate": rate, "accumulators": tile, "load_overlap": overlap,
         "weight_buffer": f"{max(LEAST_BUFFER_BITS, (1 + overlap) * slot)} bit",
-        "dram_channels": max(1, min(1024, round(matched * geometric(point["bandwidth"], 0.1, 3)))),
+        "dram_channels": max(1, min(MOST_CHANNELS, round(matched * geometric(point["bandwidth"], 0.1, 3)))),
     }  # fmt: skip
 
 
@@ -248,7 +249,7 @@ CORNERS = (
     Corner("starved", {"products": 3, "rows": 1, "density": 500}, {"dram_channels": 1}),
     Corner("starved-no-overlap", {"products": 3, "rows": 1}, {"dram_channels": 1, "load_overlap": False}),
     Corner("one-channel", {"products": 2, "rows": 12}, {"dram_channels": 1, "weight_buffer": "4096 bit"}),
-    Corner("plenty", {"products": 4}, {"dram_channels": 1024}),
+    Corner("plenty", {"products": 4}, {"dram_channels": MOST_CHANNELS}),
     Corner("rate-above-window", {"columns": 150, "density": 60}, {"rate": 16}, NARROW),
     Corner("window-above-columns", {"columns": 15, "density": 800}, {}, WIDE),
     Corner("window-is-columns", {"columns": 16, "density": 800}, {}, SIXTEEN),
@@ -263,6 +264,7 @@ CORNERS = (
     Corner("full-column", {"pattern": "full_column"}),
     Corner("saturate-high", {"pattern": "full", "values": "lowest", "shift": 0}),
     Corner("saturate-low", {"pattern": "full", "values": "opposite", "shift": 3}),
+    Corner("largest-sums", {"pattern": "full", "values": "lowest", "outputs": 5, "columns": 511, "shift": 39}),
     Corner("rounding-ties", {"values": "small", "shift": 1}),
     Corner("no-shift", {"values": "small", "shift": 0}),
     Corner("chain", {"products": 4, "chain": True, "rows": 3}, {"dram_channels": 1}),
