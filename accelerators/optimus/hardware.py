@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from accelerators.optimus.closed_form import array_sets
+from accelerators.optimus.closed_form import array_sets, column_bits
 from accelerators.optimus.design import Design
 from accelerators.optimus.tasks import Counts, weight_slots
 from hwsim.dram import idle_w
@@ -63,17 +63,31 @@ class Areas(NamedTuple):
 
 
 @pure
-def weight_port_bits(design: Design) -> int:
-    """Width of the weight buffer: for each multiplier a value, and as much again for its row number and its share of
-    the column lengths."""
+def entry_port_bits(design: Design) -> int:
+    """Width at which the weight buffer gives entries: for each multiplier a value, and as much again for its row number
+    and its share of the column lengths."""
     return 2 * design.macs * design.value_width_bits
+
+
+@pure
+def arriving_elements(design: Design) -> int:
+    """Input elements that arrive in a cycle at most: the first window of the next row, and those the window moves on
+    by."""
+    return min(design.window, design.macs) + design.rate
+
+
+@pure
+def weight_port_bits(design: Design) -> int:
+    """Width of the weight buffer: entries, and the lengths of every column whose element arrives."""
+    lengths = column_bits(design.weight_format, design.accumulators, design.macs, design.sets)
+    return entry_port_bits(design) + arriving_elements(design) * lengths
 
 
 @pure
 def activation_port_bits(design: Design) -> int:
     """Width of the activation buffer: one element for each multiplier (attention products have no other operand
     store), and at least two for each lane of the vector unit, besides what the window takes."""
-    return (max(design.macs, 2 * design.vector_lanes) + design.rate) * design.activation_width_bits
+    return (max(design.macs, 2 * design.vector_lanes) + arriving_elements(design)) * design.activation_width_bits
 
 
 @pure
@@ -107,7 +121,7 @@ def price(design: Design, parts: Parts) -> Counts:
     written once an event; the window is read by each multiplier for itself."""
     node, dram = parts.node, parts.dram
     bit = register_pj_per_bit(node)
-    weight_bank = bank_bits(design.weight_buffer_bits, weight_port_bits(design))
+    weight_bank = bank_bits(design.weight_buffer_bits, entry_port_bits(design))
     activation_bank = bank_bits(design.activation_buffer_bits, activation_port_bits(design))
     weight, activation, sum_width = design.value_width_bits, design.activation_width_bits, design.accumulator_width_bits
     activation_write = sram_write_pj_per_bit(node, activation_bank, BANK_WORD_BITS)
@@ -137,7 +151,8 @@ def price(design: Design, parts: Parts) -> Counts:
 @pure
 def area_mm2(design: Design, parts: Parts) -> Areas:
     """Multipliers, lanes (a multiplier and adder each), registers and SRAM banks; no wiring beyond what the shared
-    model puts into its utilisation, no pads."""
+    model puts into its utilisation, no pads. Accumulators are double (one half is written or loaded while the other
+    takes sums), and so is the window (the next row's first one is fetched while a row runs)."""
     node = parts.node
     mac = mac_area_mm2(node, design.activation_width_bits, design.value_width_bits, design.accumulator_width_bits)
     lane = mac_area_mm2(node, design.activation_width_bits, design.activation_width_bits, design.accumulator_width_bits)
@@ -145,8 +160,8 @@ def area_mm2(design: Design, parts: Parts) -> Areas:
     return Areas(
         array=design.macs * mac,
         vector=design.vector_lanes * lane,
-        accumulators=design.accumulators * design.accumulator_width_bits * bit,
-        window=design.window * design.activation_width_bits * bit,
+        accumulators=2 * design.accumulators * design.accumulator_width_bits * bit,
+        window=2 * design.window * design.activation_width_bits * bit,
         weights=sram_area_mm2(node, design.weight_buffer_bits),
         activations=sram_area_mm2(node, design.activation_buffer_bits),
     )
