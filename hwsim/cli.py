@@ -21,6 +21,7 @@ from typing import Any
 
 import click
 
+from hwsim.cosim.commands import cosim_command, validate_command
 from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_OUR_BUG, InputError, Problem, Where, bad_input
 from hwsim.sweep.commands import export_command, sweep_command
 from hwsim.version import __version__
@@ -172,9 +173,10 @@ def cli() -> None:
 @cli.command("list")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def list_command(as_json: bool) -> None:
-    """List the designs, models, workloads, technologies and DRAM parts there are."""
+    """List the designs, models, workloads, circuits, technologies and DRAM parts there are."""
     from hwsim import dram, energy
     from hwsim.config import find_designs, summary_of
+    from hwsim.cosim.circuit import circuit_names
     from hwsim.model import model_names
     from hwsim.workload.store import find_workloads
     from hwsim.workload.store import summary_of as workload_summary
@@ -183,7 +185,12 @@ def list_command(as_json: bool) -> None:
         "designs": {name: summary_of(path) for name, path in find_designs().items()},
         "workloads": {name: workload_summary(path) for name, path in find_workloads().items()},
     }
-    plain = {"models": model_names(), "technologies": energy.node_names(), "drams": dram.part_names()}
+    plain = {
+        "models": model_names(),
+        "circuits": circuit_names(),
+        "technologies": energy.node_names(),
+        "drams": dram.part_names(),
+    }
     if as_json:
         _print_json({**found, **plain})
         return
@@ -268,6 +275,10 @@ def _kind_of(name: str, path: Path) -> str:
 
             dram.read_table(path)
             return "DRAM table"
+        from hwsim.cosim.case import is_case_file
+
+        if is_case_file(keys):
+            return _cases_kind(path)
     from hwsim.config import find_designs, load_design
     from hwsim.workload import store
 
@@ -279,6 +290,14 @@ def _kind_of(name: str, path: Path) -> str:
         return "workload"
     raise bad_input("unknown-name", name, "this is neither a file (.yaml, .json) nor the name of a shipped design "
                     "or workload", "Run `hwsim list` to see the names.")  # fmt: skip
+
+
+def _cases_kind(path: Path) -> str:
+    """What a case file is; raises InputError unless it is valid."""
+    from hwsim.cosim.case import read_cases
+
+    file = read_cases(path)
+    return f"file of {len(file.cases)} cases of {file.circuit.name}"
 
 
 def _facts(path: Path, overrides: tuple[str, ...] = ()) -> Any:
@@ -294,7 +313,7 @@ def _facts(path: Path, overrides: tuple[str, ...] = ()) -> Any:
 @click.argument("names", nargs=-1, required=True, metavar="FILE...")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def check_command(names: tuple[str, ...], as_json: bool) -> int:
-    """Validate designs, workloads, tables and sweeps; touch nothing."""
+    """Validate designs, workloads, tables, sweeps and cases; touch nothing."""
     problems: list[Problem] = []
     kinds: dict[str, str | None] = {}
     facts: dict[str, Any] = {}
@@ -464,7 +483,9 @@ def compare_command(
     print_comparison(comparison, stdout_console())
 
 
-# --- sweep and export -------------------------------------------------------------------------------------------
+# --- commands with modules of their own -------------------------------------------------------------------------
 
 cli.add_command(sweep_command)
 cli.add_command(export_command)
+cli.add_command(cosim_command)
+cli.add_command(validate_command)

@@ -61,7 +61,7 @@ def sweep_command(
     path = store or Path(file.with_suffix(".db").name)
     progress = ProgressLine(study.objectives[0].figure)
     try:
-        with _terminated_like_interrupted():
+        with terminated_like_interrupted():
             summary = run_study(study, path, on_progress=progress, **how)
     except KeyboardInterrupt:
         progress.close()
@@ -89,8 +89,8 @@ def _write_report(study: Study, store: Path, folder: Path, points: int) -> None:
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM, which batch systems send when time is up, ends a sweep as Ctrl-C does."""
+def terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM, which batch systems send when time is up, ends a command as Ctrl-C does."""
 
     def interrupt(_: int, __: object) -> None:
         raise KeyboardInterrupt

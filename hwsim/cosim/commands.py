@@ -1,0 +1,256 @@
+"""The commands `hwsim cosim` and `hwsim validate`. What they need is imported when they run."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hwsim.errors import EXIT_BOUND_FAILED, EXIT_OK, InputError, bad_input
+from hwsim.sweep.commands import terminated_like_interrupted
+
+if TYPE_CHECKING:
+    from hwsim.cosim.case import CaseFile
+    from hwsim.cosim.compare import Spread, Verdict
+    from hwsim.cosim.validation import Validation
+
+_SIMULATOR = click.option("--simulator", metavar="icarus|verilator", help="Default: Verilator where it is installed.")
+_JOBS = click.option(
+    "--jobs", type=click.IntRange(min=1), help="Builds and simulations at a time. Default: processors."
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+
+
+class Progress:
+    """How many cases are done, on stderr where that is a terminal."""
+
+    def __init__(self, total: int, what: str) -> None:
+        self.total, self.what, self.done = total, what, 0
+        self.shown = sys.stderr.isatty()
+
+    def of(self, verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
+        """The verdicts, counted as they pass."""
+        self.show()
+        for verdict in verdicts:
+            self.done += 1
+            self.clear()
+            yield verdict
+            self.show()
+        self.clear()
+
+    def show(self) -> None:
+        """Write the line."""
+        if self.shown:
+            sys.stderr.write(f"\r{self.what}: {self.done} of {self.total} cases")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Take the line away, so that others can be printed."""
+        if self.shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def _chosen(simulator: str | None) -> str:
+    """The simulator asked for, or the fastest there is. Raises InputError when it is missing."""
+    from hwsim.cosim.toolchain import SIMULATORS, available, require
+
+    name = simulator or next(iter(available()), SIMULATORS[0])
+    require(name)
+    return name
+
+
+def _finite(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def spread_document(groups: dict[str, Spread]) -> dict[str, Any]:
+    """A summary as JSON."""
+    return {name: {k: _finite(v) for k, v in s._asdict().items()} for name, s in groups.items()}
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    click.echo(json.dumps({"schema_version": 1, **document}, indent=1, allow_nan=False))
+
+
+# --- cosim ------------------------------------------------------------------------------------------------------
+
+
+@click.command("cosim")
+@click.argument("name", metavar="CIRCUIT")
+@click.option("--case", "names", multiple=True, metavar="C", help="Only this case. May be repeated.")
+@click.option("--family", "families", multiple=True, metavar="F", help="Only cases of this family. May be repeated.")
+@_SIMULATOR
+@click.option("--waves", is_flag=True, help="Write a wave file a case.")
+@click.option("--cases", "cases_file", type=click.Path(path_type=Path), metavar="FILE.yaml",
+              help="Run these cases instead of the circuit's own.")  # fmt: skip
+@click.option("--trace", "trace_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="Write the events of model and circuit here.")  # fmt: skip
+@click.option("--golden", is_flag=True, help="Write golden.csv of the circuit anew.")
+@_JOBS
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="waves", show_default=True,
+              metavar="DIR", help="Where wave files go.")  # fmt: skip
+@_JSON
+def cosim_command(
+    name: str, names: tuple[str, ...], families: tuple[str, ...], simulator: str | None, waves: bool,
+    cases_file: Path | None, trace_file: Path | None, golden: bool, jobs: int | None, out: Path, as_json: bool,
+) -> int:  # fmt: skip
+    """Run a circuit's cases, and hold the model to its cycles, counts and outputs."""
+    from hwsim.cosim.case import read_cases
+    from hwsim.cosim.circuit import load_circuit
+    from hwsim.cosim.compare import Wanted, compare, in_order
+
+    circuit = load_circuit(name)
+    if golden and (names or families or cases_file):
+        raise bad_input("usage", "--golden", "golden figures are of all the circuit's own cases",
+                        "Leave --case, --family and --cases away.", key="--golden")  # fmt: skip
+    file = read_cases(cases_file or circuit.cases, circuit)
+    cases = file.selected(names, families)
+    chosen = _chosen(simulator)
+    wanted = Wanted(out if waves else None, trace_file is not None)
+    started = time.perf_counter()
+    with terminated_like_interrupted():
+        reached = compare(file, cases, chosen, jobs=jobs, wanted=wanted)
+        verdicts = in_order(cases, _shown(Progress(len(cases), name).of(reached), file, cases, quiet=as_json))
+    whole = len(cases) == len(file.cases)
+    held = _conclude(file, verdicts, chosen, time.perf_counter() - started, whole=whole, as_json=as_json)
+    if trace_file:
+        _write(trace_file, trace_text(verdicts), "--trace")
+    if golden:
+        from hwsim.cosim.golden import write_golden
+
+        click.echo(f"wrote {write_golden(circuit, verdicts, chosen)}", err=True)
+    return EXIT_OK if held else EXIT_BOUND_FAILED
+
+
+def _shown(verdicts: Iterable[Verdict], file: CaseFile, cases: Sequence[Any], *, quiet: bool) -> Iterator[Verdict]:
+    """The verdicts; each is printed as it passes."""
+    from hwsim.cosim.text import Lines, details
+
+    lines = Lines(cases)
+    if not quiet:
+        click.echo(lines.head())
+    for verdict in verdicts:
+        if not quiet:
+            within = verdict.within(file.tolerance)
+            click.echo("\n".join([lines.of(verdict), *details(verdict, within=within)]))
+        yield verdict
+
+
+def _conclude(
+    file: CaseFile, verdicts: Sequence[Verdict], simulator: str, seconds: float, *, whole: bool, as_json: bool
+) -> bool:
+    """Print the summary; whether everything agrees within tolerance."""
+    from hwsim.cosim.compare import summary, verdict_document
+    from hwsim.cosim.text import summary_lines
+    from hwsim.cosim.toolchain import require
+
+    groups = summary(verdicts)
+    held = groups["all"].holds(file.tolerance, whole=whole)
+    tolerance = {bound: getattr(file.tolerance, bound) for bound in ("mape", "p95", "worst", "reason")}
+    cycles, run_s = sum(v.cycles for v in verdicts), sum(v.seconds for v in verdicts)
+    if as_json:
+        _print_json({
+            "circuit": file.circuit.name, "model": file.circuit.model, "simulator": simulator,
+            "versions": require(simulator).versions, "within_tolerance": held, "tolerance": tolerance,
+            "seconds": seconds, "rtl_cycles_per_s": cycles / run_s if run_s else None,
+            "summary": spread_document(groups), "cases": [verdict_document(v) for v in verdicts],
+        })  # fmt: skip
+        return held
+    click.echo()
+    click.echo("\n".join(summary_lines(groups, file, whole=whole, held=held)))
+    rate = f", {cycles / run_s:,.0f} RTL cycles/s while they ran" if run_s else ""
+    click.echo(f"{len(verdicts)} cases in {seconds:.1f} s on {simulator}{rate}")
+    return held
+
+
+def trace_text(verdicts: Sequence[Verdict]) -> str:
+    """The events of both sides, a line each: case, side, and the event as the circuit logs it."""
+    lines = []
+    for v in verdicts:
+        for side, events in zip(("model", "rtl"), v.events or ((), ()), strict=True):
+            lines += [" ".join(map(str, (v.case.name, side, e.cycle, e.name, *e.numbers))) for e in events]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _write(path: Path, text: str, option: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise bad_input("write", str(path), f"the file cannot be written: {error.strerror}",
+                        "Name a file that can be written.", key=option) from None  # fmt: skip
+    click.echo(f"wrote {path}", err=True)
+
+
+# --- validate ---------------------------------------------------------------------------------------------------
+
+
+@click.command("validate")
+@click.argument("names", nargs=-1, metavar="[CIRCUIT]...")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.md",
+              help="Write the table here instead of to stdout, for instance docs/validation.md.")  # fmt: skip
+@click.option("--golden", is_flag=True, help="Write golden.csv of every circuit anew, too.")
+@_SIMULATOR
+@_JOBS
+@_JSON
+def validate_command(
+    names: tuple[str, ...], out: Path | None, golden: bool, simulator: str | None, jobs: int | None, as_json: bool
+) -> int:
+    """Run every case of every circuit and say how far the models are off."""
+    from hwsim.cosim.circuit import circuit_names
+    from hwsim.cosim.validation import markdown
+
+    chosen = _chosen(simulator)
+    with terminated_like_interrupted():
+        found = [_validated(name, chosen, jobs) for name in names or circuit_names()]
+    if out:
+        _write(out, markdown(found), "--out")
+    if as_json:
+        _print_json({"circuits": [_validation_document(one) for one in found]})
+    elif not out:
+        click.echo(markdown(found), nl=False)
+    held = all(one.holds for one in found)
+    return EXIT_OK if held and (not golden or _golden_written(found)) else EXIT_BOUND_FAILED
+
+
+def _validated(name: str, simulator: str, jobs: int | None) -> Validation:
+    from hwsim.cosim.case import read_cases
+    from hwsim.cosim.circuit import load_circuit
+    from hwsim.cosim.compare import Wanted, compare, in_order
+    from hwsim.cosim.toolchain import require
+    from hwsim.cosim.validation import Validation
+
+    circuit = load_circuit(name)
+    file = read_cases(circuit.cases, circuit)
+    reached = compare(file, file.cases, simulator, jobs=jobs, wanted=Wanted(explained=0))
+    verdicts = in_order(file.cases, Progress(len(file.cases), name).of(reached))
+    return Validation(file, tuple(verdicts), simulator, require(simulator).versions)
+
+
+def _golden_written(found: Sequence[Validation]) -> bool:
+    """Write the golden figures of every circuit; False, said, where a case has none."""
+    from hwsim.cosim.golden import write_golden
+
+    for one in found:
+        try:
+            click.echo(f"wrote {write_golden(one.file.circuit, one.verdicts, one.simulator)}", err=True)
+        except InputError as error:
+            click.echo(f"error: {error}", err=True)
+            return False
+    return True
+
+
+def _validation_document(one: Validation) -> dict[str, Any]:
+    from hwsim.cosim.compare import summary, verdict_document
+
+    return {
+        "circuit": one.file.circuit.name, "within_tolerance": one.holds, "simulator": one.simulator,
+        "versions": dict(one.versions), "summary": spread_document(summary(one.verdicts)),
+        "cases": [verdict_document(v) for v in one.verdicts],
+    }  # fmt: skip
