@@ -99,8 +99,15 @@ def row_spread_milli(nnz: int, rows: int, columns: int, row_cv_milli: int) -> in
 
 @pure
 def fullest_set_milli(
-    weight_format: int, nnz: int, rows: int, columns: int, of_array: int, row_cv_milli: int, pieces: int = 1,
-    paired_milli: int = PAIRED_MILLI, odd_milli: int = ODD_MILLI,
+    weight_format: int,
+    nnz: int,
+    rows: int,
+    columns: int,
+    of_array: int,
+    row_cv_milli: int,
+    pieces: int = 1,
+    paired_milli: int = PAIRED_MILLI,
+    odd_milli: int = ODD_MILLI,
 ) -> int:
     """Thousandths of the expected non-zeros in the fullest of `of_array` sets.
 

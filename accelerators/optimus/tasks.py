@@ -328,9 +328,7 @@ def in_flight_bits(design: Design, held: InFlight) -> int:
 
 
 @pure
-def weight_product(
-    design: Design, rows: int, outputs: int, columns: int, nnz: int, held: Held, spilled: int
-) -> Counts:
+def weight_product(design: Design, rows: int, outputs: int, columns: int, nnz: int, held: Held, spilled: int) -> Counts:
     """Counts of a weight product. Its stored matrix is one run in off-chip memory, whatever its pieces."""
     multiplied, indexed = nnz, nnz
     if design.weight_format == DENSE:
@@ -409,9 +407,7 @@ def count_sparse(design: Design, task: SparseProduct) -> Counts:
 @pure
 def count_packed(design: Design, task: PackedProduct) -> Counts:
     """A weight product that was measured on its real mask."""
-    held = Held(
-        task.cycles, task.pieces, task.stored_bits, task.read_bits, task.elements_read, task.sums_aside
-    )
+    held = Held(task.cycles, task.pieces, task.stored_bits, task.read_bits, task.elements_read, task.sums_aside)
     return weight_product(design, task.rows, task.outputs, task.columns, task.nnz, held, task.spilled)
 
 
