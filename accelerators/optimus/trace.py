@@ -121,14 +121,14 @@ class _Array:
             self.log("base", number, row, run.base)
 
 
-def product_events(design: Design, pieces: Sequence[Piece], rows: int) -> Iterator[Event]:
+def product_events(design: Design, pieces: Sequence[Piece], rows: int, writing: int = 0) -> Iterator[Event]:
     """What happens in the array when `rows` input vectors are multiplied with the pieces of one product.
 
-    Cycle 0 is the first one in which the first piece is held, and all pieces are there when they are needed. Events, in
-    order: `hold k`, `row k i` (of rows that last at least a cycle), `take k i set count`, `base k i column`, `free k`,
+    Cycle 0 is the first one in which the first piece is held, and all pieces are there when they are needed. In the
+    first `writing` cycles the sums of what ran before are still being written or set aside. Events, in order: `hold k`, `row k i` (of rows that last at least a cycle), `take k i set count`, `base k i column`, `free k`,
     `done 0`; pieces k, rows i and columns of a piece count from 0.
     """
-    array = _Array(design)
+    array = _Array(design, writing=writing)
     for number, piece in enumerate(pieces):
         array.hold(number, piece, rows)
     network = 0
