@@ -22,7 +22,7 @@ RECORD_WORDS, SET_WORDS = 18, 2
 COMMAND_WORDS, WEIGHT_WORDS, ACTIVATION_WORDS = 1 << 16, 1 << 18, 1 << 17
 SLOT_BITS = WORD_BITS << 14
 ACCUMULATORS, ASIDE_SUMS = 1 << 12, 1 << 17
-LEAST_RATE, CHANNELS = 16, 256
+MOST_RATE, CHANNELS = 16, 256
 
 OPENS, CLOSES, WAITS, DENSE, FIRST, LAST = (1 << bit for bit in range(6))
 
@@ -250,7 +250,7 @@ def _demands(
     yield "accumulators", depth * design.sets, ACCUMULATORS, "accumulators", "Lower accumulators."
     yield "rows", aside * design.sets, ASIDE_SUMS, "sums set aside", "Give it fewer rows, or lower accumulators."
     yield "dram_channels", design.dram_channels, CHANNELS, "channels", "Lower dram_channels."
-    yield "rate", design.rate, max(LEAST_RATE, design.window), "elements a cycle", "Lower rate."
+    yield "rate", design.rate, MOST_RATE, "elements a cycle", "Lower rate."
     if task.kind == Kind.SPARSE:
         bits = max(piece.bits(design.value_width_bits) for piece in pieces)
         yield "weight_buffer", bits, SLOT_BITS, "bits in a slot", "Lower weight_buffer."
