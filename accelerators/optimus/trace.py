@@ -125,8 +125,9 @@ def product_events(design: Design, pieces: Sequence[Piece], rows: int, writing: 
     """What happens in the array when `rows` input vectors are multiplied with the pieces of one product.
 
     Cycle 0 is the first one in which the first piece is held, and all pieces are there when they are needed. In the
-    first `writing` cycles the sums of what ran before are still being written or set aside. Events, in order: `hold k`, `row k i` (of rows that last at least a cycle), `take k i set count`, `base k i column`, `free k`,
-    `done 0`; pieces k, rows i and columns of a piece count from 0.
+    first `writing` cycles the sums of what ran before are still being written or set aside. Events, in order: `hold k`,
+    `row k i` (of rows that last at least a cycle), `take k i set count`, `base k i column`, `free k`, `done 0`; pieces
+    k, rows i and columns of a piece count from 0.
     """
     array = _Array(design, writing=writing)
     for number, piece in enumerate(pieces):
