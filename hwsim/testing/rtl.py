@@ -86,16 +86,24 @@ class Rtl:
         given = [sources] if isinstance(sources, str | Path) else list(sources)
         hdl = Hdl(top, tuple(self.folder / source for source in given), tuple(parameters or {}))
         stimulus = Stimulus(dict(registers or {}), _images(memories), _images(expected), limit=limit)
-        folder = self.folder / waves if waves is not None else False
-        try:
-            built = build(hdl, dict(parameters or {}), self.simulator)
-            [seen] = run(built, [stimulus], list(counters), trace=True, waves=folder)
-        except InputError as error:
-            pytest.fail(f"{top} on {self.simulator}: {error}", pytrace=False)
-        wrong = next(_differences(stimulus, seen), None)
+        seen = self._run(hdl, dict(parameters or {}), stimulus, list(counters), waves)
+        wrong = seen if isinstance(seen, str) else next(_differences(stimulus, seen), "")
         if wrong:
             pytest.fail(f"{top} on {self.simulator}: {wrong}", pytrace=False)
+        assert not isinstance(seen, str)
         return _seen(seen, expected or {})
+
+    def _run(
+        self, hdl: Hdl, parameters: Mapping[str, int], stimulus: Stimulus, counters: list[str], waves: str | Path | None
+    ) -> Observation | str:
+        """One run, or why there is none."""
+        folder = self.folder / waves if waves is not None else False
+        try:
+            built = build(hdl, parameters, self.simulator)
+            [seen] = run(built, [stimulus], counters, trace=True, waves=folder)
+        except InputError as error:
+            return str(error)
+        return seen
 
 
 @pytest.fixture(params=SIMULATORS)
