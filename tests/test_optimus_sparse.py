@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from numba import njit
 from numpy.typing import NDArray
 
-from accelerators.optimus import closed_form, fit, masks, sparse, sparse_kernels, tasks, trace
+from accelerators.optimus import array, closed_form, fit, masks, sparse, sparse_kernels, tasks, trace
 from accelerators.optimus.design import Design, WeightFormat
+from accelerators.optimus.model import MODEL
 from hwsim.config import load_design
 from hwsim.cosim.circuit import Event
 from hwsim.errors import InputError
@@ -197,7 +198,8 @@ def small_product(seed: int) -> tuple[NDArray[np.bool_], Design, int]:
         mask[rng.random(outputs) < 0.5] = False
     macs = ways * sets
     design = dataclasses.replace(
-        SHIPPED, macs=macs, sets=sets, window=int(rng.choice([1, 2, 4, 8, 16, 64])), rate=int(rng.choice([1, 2, 4, 16])),
+        SHIPPED, macs=macs, sets=sets,
+        window=int(rng.choice([1, 2, 4, 8, 16, 64])), rate=int(rng.choice([1, 2, 4, 16])),
         accumulators=max(macs, int(rng.choice([8, 16, 64]))), load_overlap=bool(rng.random() < 0.5),
         weight_buffer_bits=int(rng.choice([1 << 11, 1 << 12, 1 << 14])),
         weight_format=rng.choice([*WeightFormat, WeightFormat.SA_RCSC, WeightFormat.SA_RCSC]),
@@ -280,6 +282,7 @@ def test_held_cycles_are_those_of_a_slow_simulation() -> None:
         assert counts.macs_executed == sum(e.numbers[3] for e in events if e.name == "take")
         assert (task.elements_read, task.read_bits) == passed(events, found, design, rows)
         compared += 1
+        kinds["results that wait for others"] += task.writing > array.write_cycles(design, found[-1].packed.shape[0])
         kinds["several pieces"] += any(not p.opens for p in found)
         kinds["several tiles"] += found[-1].tile > 0
         kinds["several rows"] += rows > 1
@@ -292,7 +295,7 @@ def test_held_cycles_are_those_of_a_slow_simulation() -> None:
 
 
 def passed(events: list[Event], found: list[sparse.Piece], design: Design, rows: int) -> tuple[int, int]:
-    """(input elements, bits of weights) that came out of the buffers, from where the window stood at last in each row."""
+    """(input elements, bits of weights) read from the buffers, from where the window stood at the end of each row."""
     elements = bits = 0
     base = {(k, i): 0 for k in range(len(found)) for i in range(rows)}
     base |= {(e.numbers[0], e.numbers[1]): e.numbers[2] for e in events if e.name == "base"}
@@ -300,12 +303,14 @@ def passed(events: list[Event], found: list[sparse.Piece], design: Design, rows:
         packed = found[k].packed
         seen = min(packed.shape[1], at + design.window)
         elements += seen
-        value_only = dataclasses.replace(packed, lengths=packed.lengths[:, :0], shape=(packed.shape[0], 0))
-        lengths = packed.bits(16) - packed.nnz * (value_only.bits(16) // max(1, packed.nnz))
-        if design.weight_format == WeightFormat.DENSE:
-            bits += packed.nnz * 16
-        else:
-            bits += packed.nnz * (value_only.bits(16) // max(1, packed.nnz)) + lengths // packed.shape[1] * seen
+        deepest = -(-packed.shape[0] // packed.sets)
+        numbered, lengths = {
+            WeightFormat.DENSE: (1, 0),
+            WeightFormat.CSC: (packed.shape[0], (packed.shape[0]).bit_length()),
+            WeightFormat.RCSC: (deepest, min(packed.shape[0], packed.sets) * deepest.bit_length()),
+            WeightFormat.SA_RCSC: (deepest, min(packed.shape[0], packed.sets) * deepest.bit_length()),
+        }[packed.weight_format]
+        bits += packed.nnz * (16 + (numbered - 1).bit_length()) + seen * lengths
     return elements, bits
 
 
@@ -314,7 +319,7 @@ def test_events_of_a_product_by_hand() -> None:
     nothing to issue, since the window moves on by one and column 2 is still needed by nobody but set 1."""
     mask = np.array([[1, 1, 0, 1], [0, 0, 1, 0]], bool)
     design = dataclasses.replace(SHIPPED, macs=2, sets=2, window=2, rate=1, pipeline_cycles=4)
-    events = [tuple(e) for e in trace.product_events(design, sparse.pieces(mask, design), 1)]
+    events = [tuple(e) for e in MODEL.trace(design, mask, 1)]
     assert events == [
         (0, "hold", (0,)),
         (1, "row", (0, 0)),
@@ -342,7 +347,9 @@ def test_dense_products_against_simulation() -> None:
         piece = sparse.attention_piece(heads, kv, reduction, design)
         rows = int(rng.choice([1, 3]))
         closed = tasks.count_dense(design, tasks.DenseProduct(rows, heads * kv, reduction, heads * reduction, 0))
-        errors.append(closed.array_cycles / masks.held_cycles(design, [masks.measured_piece(piece, design)], rows) - 1)
+        errors.append(
+            closed.array_cycles / masks.occupancy(design, [masks.measured_piece(piece, design)], rows).held - 1
+        )
     found = fit.summary(errors)
     print(f"{len(errors)} dense products: {found}")
     assert abs(found.bias) < 0.01 and found.median < 0.005 and found.p95 < 0.05
@@ -424,11 +431,11 @@ def test_closed_forms_against_real_masks() -> None:
 
 
 def test_the_constants_are_as_good_as_a_fit() -> None:
-    """The optimum is flat: no other constants on the grid are better by a quarter of a percent of cycles."""
-    seen = [case for case in fit.cases(6) if not case.family.held_out]
+    """The optimum is flat: no other constants on the grid are better by more than a small part of a percent."""
+    seen = [case for case in fit.cases(fit.DRAWS if DEEP else 17) if not case.family.held_out]
     best, ours = fit.fit(seen), fit.Constants()
     for error in (fit.balance_error, fit.windowed_error):
-        assert fit.mean_size(seen, error, ours) < fit.mean_size(seen, error, best) + 0.0025
+        assert fit.mean_size(seen, error, ours) < fit.mean_size(seen, error, best) + (0.0015 if DEEP else 0.005)
 
 
 def test_the_table_of_errors_is_current() -> None:

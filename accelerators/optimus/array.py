@@ -62,27 +62,39 @@ def returning_cycles(design: Design, rows: int, outputs: int, opens: int) -> int
 
 
 @pure
-def piece_cycles(
-    design: Design, rows: int, outputs: int, columns: int, run: int, opens: int, closes: int, before: int
-) -> int:
+def piece_cycles(design: Design, rows: int, outputs: int, columns: int, run: int, opens: int, closes: int) -> int:
     """Cycles for which a piece holds the array, when each of its rows is issued in `run` cycles.
 
     Fill and sums of the first row; then rows of max(run, max(D', F') + P'), where F' and P' are for the next row of
-    the piece and D' is what is left to write of the row before. `before` is D of the piece before.
+    the piece and D' is that of the row before. At a first row nothing is left of D': sums that the piece before set
+    aside took as long as those that came back since, and for results that are written the array does not wait.
     """
     fill = fill_cycles(design, columns)
     back = returning_cycles(design, rows, outputs, opens)
-    end = ending_cycles(design, rows, outputs, closes)
-    left = max(0, before - fill - back)
     if rows == 1:
-        return fill + back + max(run, left)
-    first = max(run, max(left, fill) + back)
+        return fill + back + run
+    end = ending_cycles(design, rows, outputs, closes)
+    first = max(run, fill + back)
     between = max(run, max(end, fill) + back)
     return fill + back + first + (rows - 2) * between + max(run, end)
 
 
 @pure
-def drain_cycles(design: Design, outputs: int) -> int:
+def writing_cycles(design: Design, rows: int, outputs: int, held: int, closes: int, before: int) -> int:
+    """Cycles in which results are still written after a piece that held the array for `held` cycles, `before` being
+    those after the piece before it.
+
+    Results are written one row after the other, those of the last piece of a tile at D cycles a row. A row lasts at
+    least as long as writing the row before it in its piece, so that only its first row can find the writer busy.
+    """
+    if closes == 0:
+        return max(0, before - held)
+    end = write_cycles(design, outputs)
+    return max(0, before - held + (rows - 1) * end) + end
+
+
+@pure
+def drain_cycles(design: Design, writing: int) -> int:
     """Cycles from the last one in which a product holds the array to its last result: the pipeline, the reduction
-    network of a set, and all but the first cycle of writing its last tile's `outputs`."""
-    return design.pipeline_cycles + clog2(array_ways(design)) + write_cycles(design, outputs) - 1
+    network of a set, and all but the first of `writing` cycles in which results are written."""
+    return design.pipeline_cycles + clog2(array_ways(design)) + writing - 1

@@ -130,13 +130,21 @@ def measured_piece(piece: sparse.Piece, design: Design) -> MeasuredPiece:
     )
 
 
-def held_cycles(design: Design, pieces: Iterable[MeasuredPiece], rows: int) -> int:
-    """Cycles for which the pieces of one product hold the array, one after the other as if all were loaded."""
-    cycles = before = 0
+class Occupancy(NamedTuple):
+    """Cycles for which the pieces of a product hold the array, and in which results are still written after that."""
+
+    held: int
+    writing: int
+
+
+def occupancy(design: Design, pieces: Iterable[MeasuredPiece], rows: int) -> Occupancy:
+    """The pieces of one product, one after the other as if all were loaded and no earlier product were written."""
+    total = writing = 0
     for p in pieces:
-        cycles += array.piece_cycles(design, rows, p.outputs, p.columns, p.run, p.opens, p.closes, before)
-        before = array.ending_cycles(design, rows, p.outputs, p.closes)
-    return cycles
+        held = array.piece_cycles(design, rows, p.outputs, p.columns, p.run, p.opens, p.closes)
+        writing = array.writing_cycles(design, rows, p.outputs, held, p.closes, writing)
+        total += held
+    return Occupancy(total, writing)
 
 
 @lru_cache(maxsize=4096)
@@ -160,16 +168,18 @@ def packed_product(mask: Mask, design: Design, rows: int, spilled: int = 0) -> P
     """The product of `rows` input vectors with a matrix of this mask (outputs x columns), measured on `design`.
     `spilled` outputs leave the chip. Raises InputError when a column does not fit a slot of the weight buffer."""
     found = measured(mask, design)
+    cycles, writing = occupancy(design, found, rows)
     return PackedProduct(
         rows=rows,
         outputs=mask.shape[0],
         columns=mask.shape[1],
         nnz=int(np.count_nonzero(mask)),
-        cycles=held_cycles(design, found, rows),
+        cycles=cycles,
         pieces=len(found),
         stored_bits=sum(p.stored_bits for p in found),
         read_bits=rows * sum(p.read_bits for p in found),
         elements_read=rows * sum(p.seen for p in found),
         sums_aside=rows * sum(p.outputs for p in found if not p.opens) if rows > 1 else 0,
+        writing=writing,
         spilled=spilled,
     )

@@ -430,6 +430,14 @@ class OptimusModel:
         structural = STRUCTURAL | MEASURED if workload.masks else STRUCTURAL
         return dataclasses.replace(plan.program, occupied=_placed(plan), notes=_notes(plan), structural=structural)
 
+    @staticmethod
+    def trace(design: Design, matrix: Any, rows: int) -> Iterator[Any]:
+        """The array cycle by cycle while it multiplies `rows` input vectors with a mask or int16 matrix (outputs x
+        columns): the events of `accelerators.optimus.trace.product_events`."""
+        from accelerators.optimus import sparse, trace  # numpy is only needed here
+
+        return trace.product_events(design, sparse.pieces(matrix, design), rows)
+
     def check(self, design: Design, parts: Parts, program: Program) -> Sequence[Violation]:
         """Nothing beyond the capacities of buffers and DRAM, which the engine checks."""
         return ()

@@ -11,8 +11,8 @@ from typing import Annotated, NamedTuple
 from accelerators.optimus.array import (
     array_ways,
     drain_cycles,
-    ending_cycles,
     piece_cycles,
+    write_cycles,
 )
 from accelerators.optimus.closed_form import (
     array_sets,
@@ -75,6 +75,7 @@ class PackedProduct(NamedTuple):
     read_bits      of weights read from their buffer, all rows
     elements_read  input elements that come into the window, all rows
     sums_aside     partial sums that are set aside, and come back, all rows
+    writing        cycles in which results are still written when the array is held no more
     """
 
     rows: int
@@ -87,6 +88,7 @@ class PackedProduct(NamedTuple):
     read_bits: int
     elements_read: int
     sums_aside: int
+    writing: int
     spilled: int
 
 
@@ -173,6 +175,7 @@ class Held(NamedTuple):
     read_bits: int
     elements_read: int
     sums_aside: int
+    writing: int
 
 
 @pure
@@ -190,31 +193,30 @@ def tile_pieces(design: Design, outputs: int, columns: int, nnz: int) -> int:
 
 
 @pure
-def tile_cycles(design: Design, rows: int, outputs: int, columns: int, nnz: int, before: int) -> int:
+def tile_cycles(design: Design, rows: int, outputs: int, columns: int, nnz: int) -> int:
     """Cycles for which one tile holds the array, closed form: its columns and non-zeros are spread evenly over its
-    pieces, those with a column more first. `before` is D of the tile before."""
+    pieces, those with a column more first."""
     parts = tile_pieces(design, outputs, columns, nnz)
     narrow, wider = columns // parts, columns % parts
     run = run_cycles(design, outputs, narrow, nnz * narrow // columns, parts)
     if parts == 1:
-        return piece_cycles(design, rows, outputs, columns, run, 1, 1, before)
-    end = ending_cycles(design, rows, outputs, 0)
-    last = piece_cycles(design, rows, outputs, narrow, run, 0, 1, end)
-    between = piece_cycles(design, rows, outputs, narrow, run, 0, 0, end)
+        return piece_cycles(design, rows, outputs, columns, run, 1, 1)
+    last = piece_cycles(design, rows, outputs, narrow, run, 0, 1)
+    between = piece_cycles(design, rows, outputs, narrow, run, 0, 0)
     if wider == 0:
-        return piece_cycles(design, rows, outputs, narrow, run, 1, 0, before) + (parts - 2) * between + last
+        return piece_cycles(design, rows, outputs, narrow, run, 1, 0) + (parts - 2) * between + last
     wide_run = run_cycles(design, outputs, narrow + 1, nnz * (narrow + 1) // columns, parts)
-    first = piece_cycles(design, rows, outputs, narrow + 1, wide_run, 1, 0, before)
-    wide = piece_cycles(design, rows, outputs, narrow + 1, wide_run, 0, 0, end)
+    first = piece_cycles(design, rows, outputs, narrow + 1, wide_run, 1, 0)
+    wide = piece_cycles(design, rows, outputs, narrow + 1, wide_run, 0, 0)
     return first + (wider - 1) * wide + (parts - 1 - wider) * between + last
 
 
 @pure
-def tile_held(design: Design, rows: int, outputs: int, columns: int, nnz: int, before: int) -> Held:
+def tile_held(design: Design, rows: int, outputs: int, columns: int, nnz: int) -> Held:
     """What one tile asks for, closed form. All columns come into the window, except where there are no non-zeros and
     it stays where it began."""
     if outputs < 1 or columns < 1:
-        return Held(0, 0, 0, 0, 0, 0)
+        return Held(0, 0, 0, 0, 0, 0, 0)
     parts = tile_pieces(design, outputs, columns, nnz)
     seen = columns
     if nnz < 1 and design.weight_format != DENSE:
@@ -228,12 +230,13 @@ def tile_held(design: Design, rows: int, outputs: int, columns: int, nnz: int, b
     if rows > 1:
         aside = (parts - 1) * rows * outputs
     return Held(
-        cycles=tile_cycles(design, rows, outputs, columns, nnz, before),
+        cycles=tile_cycles(design, rows, outputs, columns, nnz),
         pieces=parts,
         stored_bits=tile_bits(design, outputs, columns, nnz),
         read_bits=rows * (elements * entry + seen * lengths),
         elements_read=rows * seen,
         sums_aside=aside,
+        writing=write_cycles(design, outputs),
     )
 
 
@@ -243,17 +246,16 @@ def product_held(design: Design, rows: int, outputs: int, columns: int, nnz: int
     tile = tile_rows(design, outputs)
     full = outputs // tile
     tile_nnz = nnz * tile // max(1, outputs)
-    before = ending_cycles(design, rows, tile, 1)
-    first = tile_held(design, rows, tile, columns, tile_nnz, 0)
-    other = tile_held(design, rows, tile, columns, tile_nnz, before)
-    rest = tile_held(design, rows, outputs - full * tile, columns, nnz - full * tile_nnz, before)
+    each = tile_held(design, rows, tile, columns, tile_nnz)
+    rest = tile_held(design, rows, outputs - full * tile, columns, nnz - full * tile_nnz)
     return Held(
-        cycles=first.cycles + (full - 1) * other.cycles + rest.cycles,
-        pieces=full * first.pieces + rest.pieces,
-        stored_bits=full * first.stored_bits + rest.stored_bits,
-        read_bits=full * first.read_bits + rest.read_bits,
-        elements_read=full * first.elements_read + rest.elements_read,
-        sums_aside=full * first.sums_aside + rest.sums_aside,
+        cycles=full * each.cycles + rest.cycles,
+        pieces=full * each.pieces + rest.pieces,
+        stored_bits=full * each.stored_bits + rest.stored_bits,
+        read_bits=full * each.read_bits + rest.read_bits,
+        elements_read=full * each.elements_read + rest.elements_read,
+        sums_aside=full * each.sums_aside + rest.sums_aside,
+        writing=write_cycles(design, last_tile_rows(design, outputs)),
     )
 
 
@@ -337,7 +339,7 @@ def weight_product(design: Design, rows: int, outputs: int, columns: int, nnz: i
     spilled_bits = spilled * design.activation_width_bits
     return Counts(
         array_cycles=held.cycles,
-        array_drain_cycles=drain_cycles(design, last_tile_rows(design, outputs)),
+        array_drain_cycles=drain_cycles(design, held.writing),
         vector_cycles=0,
         vector_drain_cycles=0,
         chunks=max(1, held.pieces),
@@ -407,7 +409,9 @@ def count_sparse(design: Design, task: SparseProduct) -> Counts:
 @pure
 def count_packed(design: Design, task: PackedProduct) -> Counts:
     """A weight product that was measured on its real mask."""
-    held = Held(task.cycles, task.pieces, task.stored_bits, task.read_bits, task.elements_read, task.sums_aside)
+    held = Held(
+        task.cycles, task.pieces, task.stored_bits, task.read_bits, task.elements_read, task.sums_aside, task.writing
+    )
     return weight_product(design, task.rows, task.outputs, task.columns, task.nnz, held, task.spilled)
 
 
@@ -421,8 +425,8 @@ def count_dense(design: Design, task: DenseProduct) -> Counts:
     macs = task.rows * task.outputs * task.reduction
     spilled_bits = task.spilled * design.activation_width_bits
     return Counts(
-        array_cycles=piece_cycles(design, task.rows, task.outputs, task.inputs, run, 1, 1, 0),
-        array_drain_cycles=drain_cycles(design, task.outputs),
+        array_cycles=piece_cycles(design, task.rows, task.outputs, task.inputs, run, 1, 1),
+        array_drain_cycles=drain_cycles(design, write_cycles(design, task.outputs)),
         vector_cycles=0,
         vector_drain_cycles=0,
         chunks=1,

@@ -51,10 +51,12 @@ def _columns_of_sets(piece: Piece) -> list[list[int]]:
 
 @dataclass(slots=True)
 class _Array:
-    """The array in cycle `now`; `writing` is how many cycles the sums of the row before are still on their way."""
+    """The array in cycle `now`: how many cycles the sums of the row before still take (`leaving`), and how many all
+    results take that are still to be written (`writing`)."""
 
     design: Design
     now: int = 0
+    leaving: int = 0
     writing: int = 0
     events: list[Event] = field(default_factory=list)
 
@@ -63,6 +65,7 @@ class _Array:
 
     def step(self) -> None:
         self.now += 1
+        self.leaving = max(0, self.leaving - 1)
         self.writing = max(0, self.writing - 1)
 
     def depth(self, piece: Piece) -> int:
@@ -86,6 +89,8 @@ class _Array:
         """One piece, from the first cycle of its fill to the last of its last row."""
         fill = self.cycles_of(min(self.design.window, piece.packed.shape[1]), self.design.macs)
         back = self.moving_sums(piece) if rows > 1 and not piece.opens else 0
+        if piece.opens:
+            self.leaving = 0
         self.log("hold", number)
         for _ in range(fill + back):
             self.step()
@@ -93,9 +98,10 @@ class _Array:
             another = row + 1 < rows
             self.row(number, row, piece, fill if another else 0, back if another else 0)
             if piece.closes:
-                self.writing = self.cycles_of(self.depth(piece), piece.packed.ways)
+                self.leaving = self.cycles_of(self.depth(piece), piece.packed.ways)
+                self.writing += self.leaving
             elif rows > 1:
-                self.writing = self.moving_sums(piece)
+                self.leaving = self.moving_sums(piece)
         self.events.append(Event(self.now - 1, "free", (number,)))
 
     def row(self, number: int, row: int, piece: Piece, fetching: int, loading: int) -> None:
@@ -103,10 +109,10 @@ class _Array:
         after both the next one's sums are loaded. It lasts until all of that is done."""
         run = _Window(_columns_of_sets(piece), self.design.window, self.design.rate, piece.packed.ways)
         began = self.now
-        while any(run.left) or fetching or self.writing or loading:
+        while any(run.left) or fetching or self.leaving or loading:
             if self.now == began:
                 self.log("row", number, row)
-            if fetching or self.writing:
+            if fetching or self.leaving:
                 fetching = max(0, fetching - 1)
             elif loading:
                 loading -= 1
