@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 
 import hwsim
+from hwsim.cosim.toolchain import SIMULATORS, require
+from hwsim.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
     path
-    for pattern in ("*.md", "docs/**/*.md", "changelog.d/*.md", "accelerators/**/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "changelog.d/*.md", "accelerators/**/*.md", "rtl_models/**/*.md")
     for path in ROOT.glob(pattern)
 )
 BLOCK = re.compile(r"^```(?P<language>\w*)(?: *(?P<title>[\w./-]+))?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -163,11 +165,20 @@ def test_the_example_of_the_readme(tmp_path: Path) -> None:
     assert_printed(example, run_block(Block("bash", "", "hwsim run -a optimus -w transformer-base", 0), tmp_path))
 
 
+def require_or_skip(simulator: str) -> None:
+    try:
+        require(simulator)
+    except InputError as missing:
+        pytest.skip(str(missing))
+
+
 def test_tutorial(tmp_path: Path) -> None:
     pytest.importorskip("torch")
+    for simulator in SIMULATORS:
+        require_or_skip(simulator)
     ran = run_page(ROOT / "docs" / "tutorial.md", tmp_path)
     print(f"tutorial: {ran} blocks ran")
-    assert ran == 7
+    assert ran == 9
 
 
 def test_every_key_of_a_result_is_explained() -> None:
