@@ -14,12 +14,13 @@ rules. Problems are reported together, each with its place.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from hwsim import dram, energy
 from hwsim.config import DesignFile, describe, leaves, load_design, plain, read_record, read_values
 from hwsim.cosim.circuit import Circuit, circuit_names, load_circuit
 from hwsim.document import Checker, Document, Path_, read_yaml, suggestion
@@ -33,6 +34,7 @@ BOUNDS = ("mape", "p95", "worst")
 CASE_REQUIRED = ("name", "family", "task", "seed")
 CASE_OPTIONAL = ("design",)
 PARTS = ("technology", "dram")
+"""What a design names rather than spells out."""
 MAX_SEED = 2**32 - 1
 MAX_CASES = 10_000
 
@@ -125,8 +127,9 @@ class _Reader:
         if found is None or base is None:
             self.check.raise_problems()
         assert found is not None and base is not None
-        cases = _CaseReader(self.check, found, base, self.path.parent).cases(raw)
-        held_out = self.held_out(raw, {case.family for case in cases})
+        reader = _CaseReader(self.check, found, base, self.path.parent)
+        cases = reader.cases(raw)
+        held_out = self.held_out(raw, reader.families)
         self.check.raise_problems()
         assert tolerance is not None
         marked = tuple(replace(case, held_out=case.family in held_out) for case in cases)
@@ -161,7 +164,17 @@ class _Reader:
             rule = f"the circuit {circuit.name} holds the model {circuit.model}"
             self.check.fail(("design",), "conflict", f"a design of {file.model.name}", rule)
             return None
-        return file
+        return file if self.has_parts(file) else None
+
+    def has_parts(self, file: DesignFile) -> bool:
+        """Whether the technology and the DRAM of the base design exist; noted if not."""
+        folder = file.path.parent if file.path else self.path.parent
+        try:
+            resolve_parts(_beside(file.technology, folder), _beside(file.dram, folder))
+        except InputError as bad:
+            _refer(self.check, ("design",), bad.problems[0].got, bad)
+            return False
+        return True
 
     def tolerance(self, raw: Mapping[str, Any]) -> Tolerance | None:
         if "tolerance" not in raw:
@@ -208,6 +221,8 @@ class _CaseReader:
         self.base_folder = base.path.parent if base.path else folder
         self.parts_of = lru_cache(maxsize=64)(resolve_parts)
         self.first: dict[str, int] = {}
+        self.families: set[str] = set()
+        """Those that any case names, be the case wrong in other ways."""
 
     def cases(self, raw: Mapping[str, Any]) -> list[Case]:
         items = self.check.items(("cases",), raw["cases"], "cases") if "cases" in raw else []
@@ -223,6 +238,7 @@ class _CaseReader:
             return None
         name, family = (self.word(path, given, key) for key in ("name", "family"))
         self.is_new(path, name)
+        self.families |= {family} if family else set()
         seed = self.check.integer((*path, "seed"), given["seed"], 0, MAX_SEED) if "seed" in given else None
         design = self.design((*path, "design"), given.get("design", {}))
         task_path = (*path, "task")
@@ -261,22 +277,27 @@ class _CaseReader:
         texts = self.texts(path, raw)
         if len(self.check.problems) > noted:
             return None
+        parts = self.parts_of(**texts)
         changes = {leaf.key: value for leaf, value in moved.values()}
         try:
             design, _, _ = self.base.replaced(changes)
-            parts = self.parts_of(**texts)
         except InputError as bad:
             self.rule(path, raw, bad)
             return None
         return (design, parts) if self.fits(path, design) else None
 
     def texts(self, path: Path_, raw: Any) -> dict[str, str]:
-        """Technology and DRAM: those of the case, beside the case file; or of the base design, beside that."""
+        """Technology and DRAM: those of the case, beside the case file; or of the base design, beside that. Noted
+        where there is none of that name."""
         found = {key: _beside(text, self.base_folder) for key, text in self.base_parts.items()}
-        for key in PARTS:
-            if isinstance(raw, dict) and key in raw:
-                text = self.check.text(path, raw, key)
-                found[key] = _beside(text or "", self.folder)
+        for key, look_up in _PARTS_OF.items():
+            text = self.check.text(path, raw, key) if isinstance(raw, dict) and key in raw else None
+            if text is not None:
+                found[key] = _beside(text, self.folder)
+                try:
+                    look_up(found[key])
+                except InputError as bad:
+                    _refer(self.check, (*path, key), text, bad)
         return found
 
     def rule(self, path: Path_, raw: Mapping[str, Any], bad: InputError) -> None:
@@ -302,6 +323,9 @@ class _CaseReader:
                 key = keys.get(names, names)
                 self.check.fail((*path, *key), "not-built", plain(got), rule, f"Write {plain(wanted)}.")
         return len(self.check.problems) == noted
+
+
+_PARTS_OF: Mapping[str, Callable[[str], object]] = {"technology": energy.node, "dram": dram.part}
 
 
 def _value(design: Any, names: Sequence[str]) -> Any:

@@ -52,8 +52,10 @@ def details(v: Verdict, *, within: bool) -> Iterator[str]:
         yield f"    seed {v.case.seed}, {v.case.where}: {wrong}"
         yield from (f"    {line}" for line in v.failure.splitlines()[1:])
         yield from (f"    {line}" for line in _causes(v))
-        if v.first_event:
-            yield from (f"    {line}" for line in _event_lines(v.first_event))
+    if v.first_event:
+        yield from (f"    {line}" for line in _event_lines(v.first_event))
+    elif v.events and not within:
+        yield f"    the logs of model and circuit are the same, {len(v.events[0])} events"
     if v.waves:
         yield f"    waves: {v.waves}"
 
