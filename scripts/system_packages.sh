@@ -5,7 +5,7 @@
 set -u
 
 # program:package
-needs=(iverilog:iverilog ccache:ccache chromium:chromium chromedriver:chromium-driver)
+needs=(iverilog:iverilog make:make g++:g++ perl:perl ccache:ccache chromium:chromium chromedriver:chromium-driver)
 
 missing() {
     local need

@@ -20,11 +20,11 @@ BUILD_INPUTS = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 Hwsim = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command that must succeed, away from this tree and its settings; the text it printed."""
+def run(*command: str | Path, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command that must end with `code`, away from this tree and its settings; the text it printed."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     done = subprocess.run(command, cwd=cwd, env=kept, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == code, done.stdout + done.stderr
     return done
 
 
@@ -51,7 +51,7 @@ def hwsim(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hws
     run(python, *install, "--constraint", ROOT / "constraints.txt", wheel, cwd=home)
     run(python, "-m", "pip", "check", cwd=home)
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    yield lambda *arguments: run(home / "venv" / "bin" / "hwsim", *arguments, cwd=elsewhere)
+    yield lambda *arguments, **how: run(home / "venv" / "bin" / "hwsim", *arguments, cwd=elsewhere, **how)
     shutil.rmtree(home)  # half a gigabyte
 
 
@@ -73,6 +73,8 @@ def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     print(f"{len(held)} files in the wheel, {wheel.stat().st_size / 1e6:.1f} MB")
     assert held == wanted
+    circuit = {name.rpartition("/")[2] for name in held if name.startswith("rtl_models/optimus/")}
+    assert {"README.md", "bench.py", "cases.yaml", "golden.csv", "optimus.sv"} <= circuit
 
 
 def test_requirements_are_ranges_and_torch_is_an_extra(wheel: Path) -> None:
@@ -88,6 +90,18 @@ def test_list(hwsim: Hwsim) -> None:
     listed = json.loads(hwsim("list", "--json").stdout)
     assert {"optimus", "optimus-baseline", "i7-6900k", "titan-xp"} <= set(listed["designs"])
     assert {"transformer-base", "gpt2-small"} <= set(listed["workloads"])
+    assert "optimus" in listed["circuits"]
+
+
+def test_cosim_without_a_simulator_says_once_what_to_install(hwsim: Hwsim) -> None:
+    [line] = hwsim("cosim", "optimus", code=2).stderr.splitlines()
+    assert line.startswith("error: [missing-tool] got no cocotb; ")
+    assert line.endswith("Install them with: pip install 'hwsim[rtl]'.")
+
+
+def test_the_cases_of_a_circuit_are_valid_where_they_are_installed(hwsim: Hwsim) -> None:
+    refused = hwsim("cosim", "optimus", "--case", "no-such-case", code=2)
+    assert "[unknown-case] --case: got 'no-such-case'" in refused.stderr
 
 
 def test_run_and_report(hwsim: Hwsim, tmp_path: Path) -> None:
