@@ -42,7 +42,14 @@ def limit(design: Any, run: Sequence[Step]) -> int:
 
 @dataclass(slots=True)
 class _Timeline:
-    """The run so far: `free` is the cycle in which the port, and `frees` those after which each slot, is free again."""
+    """The run so far.
+
+    port_free   first cycle in which the port can begin another load
+    frees       last cycle of each piece in its slot
+    held_until  last cycle in which the array was held
+    done        cycle in which the last result of all products so far is written
+    writing     cycles after `held_until` in which results are still written
+    """
 
     design: Any
     port_free: int = 0
@@ -78,7 +85,8 @@ class _Timeline:
             if event.name == "free":
                 self.held_until = at
         self.frees.append(self.held_until)
-        self.writing = array.ending_cycles(self.design, rows, piece.packed.shape[0], int(piece.closes))
+        held, outputs = self.held_until + 1 - start, piece.packed.shape[0]
+        self.writing = array.writing_cycles(self.design, rows, outputs, held, int(piece.closes), left)
         return done
 
     def product(self, number: int, step: Step, loads: bool) -> None:
