@@ -14,6 +14,8 @@ CI = os.environ.get("CI") == "true"
 
 # Compiled kernels are kept from one run to the next; subprocesses inherit the place.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))
+# So are circuits that were built.
+os.environ.setdefault("HWSIM_CACHE_DIR", str(ROOT / ".pytest_cache" / "hwsim"))
 
 _SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
 settings.register_profile("dev", max_examples=100, **_SHARED)
