@@ -132,6 +132,13 @@ def test_a_missing_yosys_says_what_to_install(known: Hdl, monkeypatch: pytest.Mo
     assert problem(error).endswith("Install it with: pip install 'hwsim[synth]'.")
 
 
+def test_a_synthesis_that_does_not_end_is_given_up(known: Hdl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BUILD_S", 0.01)
+    with pytest.raises(InputError) as error:
+        resources(known, {"width": 5})
+    assert "Yosys was given up after 0.01 s" in problem(error)
+
+
 def test_a_module_of_wires_takes_nothing(tmp_path: Path) -> None:
     source = tmp_path / "wires.sv"
     source.write_text("module wires (input a, output b);\n    assign b = a;\nendmodule\n", encoding="utf-8")

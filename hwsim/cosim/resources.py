@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 
 from hwsim.cosim.circuit import Hdl
-from hwsim.cosim.simulator import CACHE_VARIABLE, cache_folder
+from hwsim.cosim.simulator import BUILD_S, CACHE_VARIABLE, cache_folder
 from hwsim.cosim.toolchain import missing
 from hwsim.errors import InputError, Problem, Where, bad_input
 
@@ -170,11 +170,15 @@ def _headers(hdl: Hdl) -> list[Path]:
 
 
 def _run(folder: Path, top: str) -> None:
-    """Run count.ys in `folder`. Raises InputError with what Yosys says is wrong."""
-    done = subprocess.run(
-        [sys.executable, "-m", "hwsim.cosim.synthesize", "count.ys"],
-        cwd=folder, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False,
-    )  # fmt: skip
+    """Run count.ys in `folder`. Raises InputError with what Yosys says is wrong, or when it takes too long."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "hwsim.cosim.synthesize", "count.ys"], cwd=folder, capture_output=True, text=True,
+            errors="replace", stdin=subprocess.DEVNULL, check=False, timeout=BUILD_S,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise bad_input("synthesis", top, f"Yosys was given up after {BUILD_S} s",
+                        "Count a smaller module, or smaller parameters.") from None  # fmt: skip
     if done.returncode:
         told = [line for line in done.stderr.splitlines() if "ERROR" in line] or done.stderr.splitlines()[-3:]
         raise InputError(
