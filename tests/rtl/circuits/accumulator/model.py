@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 from hwsim.config import Doc, Range
+from hwsim.errors import bad_input
 from hwsim.memory import Unit
 from hwsim.model import Action, Drain, Parts, Program, Violation, Work
 from hwsim.pure import ceil_div, pure
@@ -96,8 +97,8 @@ class AccumulatorModel:
     accuracy: ClassVar[Mapping[str, str]] = {"": "unvalidated"}
 
     def lower(self, workload: Workload, design: Design, binding: Mapping[str, float]) -> Program:
-        """No network runs here."""
-        raise NotImplementedError
+        """Always refused: no network runs here."""
+        raise bad_input("unsupported", workload.name, "no network runs on an accumulator")
 
     @staticmethod
     @pure
