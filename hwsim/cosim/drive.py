@@ -47,7 +47,12 @@ async def _all(dut: Any, plan: dict[str, Any], results: TextIO) -> None:
     """Every run, a line each; the first that breaks the contract is the last."""
     for name in ("clk", "reset", "start", "case_id", "done"):
         _port(dut, name)
-    Clock(dut.clk, PERIOD_NS, unit="ns", impl="gpi").start()
+    # No edge may come before reset is there: state is undefined until then.
+    dut.clk.value = 0
+    dut.start.value = 0
+    dut.reset.value = 1
+    await Timer(PERIOD_NS, "ns")
+    Clock(dut.clk, PERIOD_NS, unit="ns", impl="gpi").start(start_high=False)
     for run in plan["runs"]:
         results.write(json.dumps(await _one(dut, run, plan["counters"])) + "\n")
         results.flush()
