@@ -67,7 +67,7 @@ _LARGEST_NORMAL = (
 
 PAIRED_MILLI = 600
 ODD_MILLI = 3000
-"""Fitted on the development families of tests/test_optimus_sparse.py: how far, in standard deviations of a row, the
+"""Fitted on the development families of accelerators/optimus/fit.py: how far, in standard deviations of a row, the
 fullest set stands above the mean after snake dealing, for an even number of rows a set; and what an odd number adds,
 times the number of rows. (Rows of the first and the second half cancel in pairs; an odd row has no partner.)"""
 
