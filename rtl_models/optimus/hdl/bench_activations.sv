@@ -38,6 +38,11 @@ module bench_activations #(
 
   initial if (!$value$plusargs("images=%s", folder)) folder = ".";
 
+  // Before the first start nothing is defined, and nothing is checked.
+  logic begun;
+  initial begun = 1'b0;
+  always @(posedge clk) if (start) begun <= 1'b1;
+
   task automatic check(input logic [31:0] address, input logic [31:0] count);
     if (address + count > 32'(WORDS)) $fatal(1, "activation %0d does not exist", address + count - 32'd1);
   endtask
@@ -50,10 +55,10 @@ module bench_activations #(
     if (finish && result_words != '0)
       $writememh($sformatf("%s/%0d.results.out", folder, case_id), words, int'(result_base),
                  int'(result_base + result_words - 32'd1));
-    if (fetch) check(fetch_address, 32'(fetch_count));
-    if (move) check(move_address, 32'(move_count));
+    if (begun && fetch) check(fetch_address, 32'(fetch_count));
+    if (begun && move) check(move_address, 32'(move_count));
     for (int k = 0; k < macs; k++)
-      if (k < int'(write_count)) begin
+      if (begun && k < int'(write_count)) begin
         check(write_base + write_offsets[k*32+:32], 32'd1);
         words[ADDRESS_BITS'(write_base + write_offsets[k*32+:32])] <= write_results[k*16+:16];
       end
@@ -64,14 +69,14 @@ module bench_activations #(
       input logic enable, input logic [31:0] address, input logic [15:0] count);
     fetched = '0;
     if (enable)
-      for (int k = 0; k < int'(count); k++) fetched[k*16+:16] = words[ADDRESS_BITS'(address + 32'(k))];
+      for (int k = 0; k < macs && k < int'(count); k++) fetched[k*16+:16] = words[ADDRESS_BITS'(address + 32'(k))];
   endfunction
 
   function automatic logic [MOVE*16-1:0] moved(
       input logic enable, input logic [31:0] address, input logic [15:0] count);
     moved = '0;
     if (enable)
-      for (int k = 0; k < int'(count); k++) moved[k*16+:16] = words[ADDRESS_BITS'(address + 32'(k))];
+      for (int k = 0; k < MOVE && k < int'(count); k++) moved[k*16+:16] = words[ADDRESS_BITS'(address + 32'(k))];
   endfunction
 
   assign fetch_elements = fetched(fetch, fetch_address, fetch_count);

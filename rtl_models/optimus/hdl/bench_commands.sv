@@ -65,6 +65,7 @@ module bench_commands #(
     load_count = '0;
     for (int k = 0; k < int'(commands); k++)
       if (!words[k*RECORD][3]) begin
+        if (words[k*RECORD+11] > 32'd524288) $fatal(1, "a piece of %0d bits is larger than a slot", words[k*RECORD+11]);
         loaded[load_count] = 16'(k);
         load_count = load_count + 16'd1;
       end
@@ -137,8 +138,13 @@ module bench_commands #(
       if (k < int'(order_count)) order_words[k*32+:32] <= word(order_address, k);
   end
 
+  // Before the first start nothing is defined, and nothing is checked.
+  logic begun;
+  initial begun = 1'b0;
+  always @(posedge clk) if (start) begun <= 1'b1;
+
   always @(posedge clk)
-    if (order_count != '0 && order_address + 32'(order_count) > 32'(WORDS))
+    if (begun && order_count != '0 && order_address + 32'(order_count) > 32'(WORDS))
       $fatal(1, "an order table reaches beyond the command memory");
 
 endmodule

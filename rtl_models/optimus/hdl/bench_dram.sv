@@ -18,9 +18,14 @@ module bench_dram #(
 
   initial if (!$value$plusargs("images=%s", folder)) folder = ".";
 
+  // Before the first start nothing is defined, and nothing is checked.
+  logic begun;
+  initial begun = 1'b0;
+  always @(posedge clk) if (start) begun <= 1'b1;
+
   always @(posedge clk) begin
     if (start) $readmemh($sformatf("%s/%0d.weights.hex", folder, case_id), words);
-    if (read && address + 32'(channels) * 32'd4 > 32'(2 * WORDS) + 32'd3)
+    if (begun && read && address + 32'(channels) * 32'd4 > 32'(2 * WORDS) + 32'd3)
       $fatal(1, "word %0d of the DRAM is read", address >> 1);
   end
 
@@ -28,7 +33,7 @@ module bench_dram #(
       input logic enable, input logic [31:0] first, input logic [8:0] count);
     beats = '0;
     if (enable)
-      for (int k = 0; k < int'(count); k++)
+      for (int k = 0; k < CHANNELS && k < int'(count); k++)
         beats[k*16+:16] = 16'(words[18'((first >> 1) + 32'(2 * k))] >> (first[0] ? 16 : 0));
   endfunction
 

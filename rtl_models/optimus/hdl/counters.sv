@@ -7,6 +7,7 @@ module counters (
     input  logic        held,
     input  logic        more_to_hold,
     input  logic        run,
+    input  logic        take,               // a piece takes the array
     input  logic        load_begins,
     input  logic        load_begins_product,
     input  logic [15:0] port_bits,
@@ -78,7 +79,7 @@ module counters (
       index_reads <= '0;
       accumulations <= '0;
     end else begin
-      chunks <= chunks + 48'(load_begins);
+      chunks <= chunks + 48'(take);
       dram_read_bits <= dram_read_bits + 48'(port_bits);
       dram_read_runs <= dram_read_runs + 48'(load_begins && load_begins_product);
       weight_write_bits <= weight_write_bits + 48'(buffer_write_bits);

@@ -217,12 +217,13 @@ module optimus #(
   logic [sets*COUNT_BITS-1:0]     issued, multiplied;
   logic [sets*(COUNT_BITS+4)-1:0] added;
 
+  // A set without rows stores no lengths: of none of its columns a bit is read.
   for (genvar s = 0; s < sets; s++) begin : g_set
     assign loaded_entries[s] = entries[s*24+:24] != '0;
     array_set #(.macs(macs), .sets(sets), .window(window), .CHANNELS(CHANNELS), .HALF_BITS(HALF_BITS)) set (
         .clk, .reset, .clear(start), .set_index(16'(s)), .write, .write_slot, .write_address, .write_channels, .write_data,
-        .slot, .dense, .start(starts[s*19+:19]), .entries(entries[s*24+:24]), .columns, .length_bits, .row_bits, .kv,
-        .reduction, .matrix_base, .begin_row, .running, .page, .base(INDEX_BITS'(base)), .fetch, .fetch_column, .fetch_end, .fetch_heads,
+        .slot, .dense, .start(starts[s*19+:19]), .entries(entries[s*24+:24]), .columns,
+        .length_bits(16'(s) < outputs ? length_bits : '0), .row_bits, .kv, .reduction, .matrix_base, .begin_row, .running, .page, .base(INDEX_BITS'(base)), .fetch, .fetch_column, .fetch_end, .fetch_heads,
         .move, .move_by, .sight_column, .sight_end, .move_heads, .pending(pending[s]), .pending_after(pending_after[s]),
         .distance(distances[s*LOOK_BITS+:LOOK_BITS]), .issued(issued[s*COUNT_BITS+:COUNT_BITS]),
         .offsets(offsets[s*WAYS*LOOK_BITS+:WAYS*LOOK_BITS]), .operands(operands[s*WAYS*16+:WAYS*16]),
@@ -262,9 +263,9 @@ module optimus #(
   assign elements = (fetch ? fetch_count : '0) + (move ? enter_count : '0);
 
   counters counts (
-      .clk, .reset, .counting, .held, .more_to_hold(next_exists), .run(running_entries), .load_begins,
+      .clk, .reset, .counting, .held, .more_to_hold(next_exists), .run(running_entries), .take, .load_begins,
       .load_begins_product(loading_first), .port_bits, .buffer_write_bits(write_bits), .dense, .issued(issued_total),
-      .entry_bits(5'd16 + 5'(row_bits)), .lengths(32'(elements) * 32'(sets)), .length_bits, .elements,
+      .entry_bits(5'd16 + 5'(row_bits)), .lengths(32'(elements) * 32'(outputs < 16'(sets) ? outputs : 16'(sets))), .length_bits, .elements,
       .restored(load_words), .set_aside(drain_results ? '0 : drain_words), .written(write_count),
       .multiplied(multiplied_total), .added(added_total), .cycles_total, .cycles_fill, .cycles_compute, .cycles_stall,
       .cycles_drain, .run_cycles(run), .chunks(count_chunks), .dram_read_bits(count_dram_read_bits),

@@ -104,7 +104,7 @@ module stream #(
     logic [LANE_BITS-1:0] lane;
     fetched = '0;
     if (enable)
-      for (int k = 0; k < int'(stop) - int'(column); k++) begin
+      for (int k = 0; k < FETCH && 32'(column) + 32'(k) < 32'(stop); k++) begin
         lane = by_shape ? dense_lane(heads[k*32+:32], outputs, index)
             : sparse_lane(from_slot, first + 19'(column + 16'(k)) * 19'(bits), bits);
         fetched[k*LANE_BITS+:LANE_BITS] = lane;
@@ -119,7 +119,7 @@ module stream #(
     logic [LANE_BITS-1:0] lane;
     moved = '0;
     if (enable)
-      for (int k = 0; k < int'(stop) - int'(column); k++) begin
+      for (int k = 0; k < MOVE && 32'(column) + 32'(k) < 32'(stop); k++) begin
         lane = by_shape ? dense_lane(heads[k*32+:32], outputs, index)
             : sparse_lane(from_slot, first + 19'(column + 16'(k)) * 19'(bits), bits);
         moved[k*LANE_BITS+:LANE_BITS] = lane;

@@ -84,9 +84,6 @@ module weight_port #(
       end
     end
 
-  always @(posedge clk)
-    if (take && next_bits > 32'd524288) $fatal(1, "a piece of %0d bits is larger than a slot", next_bits);
-
   delay #(.BITS(75), .CYCLES(LATENCY)) latency (
       .clk, .reset,
       .in({loading, load_end, slot, address + 15'(beat), 9'(group_bursts), read_bits, source + 32'(beat)}),
