@@ -168,15 +168,13 @@ module optimus #(
   // What concerns accumulators goes there with the latency of the sums.
   logic [HALF_BITS-1:0]  sum_half, load_half;
   logic [COUNT_BITS-1:0] load_count;
-  logic [15:0]           load_row, load_words, restore_words, restore_position;
+  logic [15:0]           load_row, load_words, restore_words, restore_moved, restore_position;
   logic [31:0]           load_from;
 
-  always_comb begin
-    restore_position = restore_row * 16'(sets);
-    restore_words = 16'(restore_count) * 16'(sets);
-    if (restore_position + restore_words > outputs) restore_words = outputs - restore_position;
-    if (restore_count == '0) restore_words = '0;
-  end
+  assign restore_position = restore_row * 16'(sets);
+  assign restore_moved = 16'(restore_count) * 16'(sets);
+  assign restore_words = restore_count == '0 ? '0
+      : (restore_position + restore_moved > outputs ? outputs - restore_position : restore_moved);
 
   delay #(.BITS(2 * HALF_BITS + COUNT_BITS + 64), .CYCLES(LATENCY)) pipeline (
       .clk, .reset, .in({half, restore_half, restore_count, restore_row, restore_words, restore_address}),
@@ -243,18 +241,26 @@ module optimus #(
 
   logic [15:0] issued_total, multiplied_total, added_total;
 
-  always_comb begin
-    distance = LOOK_BITS'(LOOK);
-    issued_total = '0;
-    multiplied_total = '0;
-    added_total = '0;
-    for (int s = 0; s < sets; s++) begin
-      if (distances[s*LOOK_BITS+:LOOK_BITS] < distance) distance = distances[s*LOOK_BITS+:LOOK_BITS];
-      issued_total = issued_total + 16'(issued[s*COUNT_BITS+:COUNT_BITS]);
-      multiplied_total = multiplied_total + 16'(multiplied[s*COUNT_BITS+:COUNT_BITS]);
-      added_total = added_total + 16'(added[s*(COUNT_BITS+4)+:COUNT_BITS+4]);
-    end
-  end
+  function automatic logic [LOOK_BITS-1:0] least(input logic [sets*LOOK_BITS-1:0] of);
+    least = LOOK_BITS'(LOOK);
+    for (int s = 0; s < sets; s++)
+      if (of[s*LOOK_BITS+:LOOK_BITS] < least) least = of[s*LOOK_BITS+:LOOK_BITS];
+  endfunction
+
+  function automatic logic [15:0] total(input logic [sets*COUNT_BITS-1:0] of);
+    total = '0;
+    for (int s = 0; s < sets; s++) total = total + 16'(of[s*COUNT_BITS+:COUNT_BITS]);
+  endfunction
+
+  function automatic logic [15:0] total_added(input logic [sets*(COUNT_BITS+4)-1:0] of);
+    total_added = '0;
+    for (int s = 0; s < sets; s++) total_added = total_added + 16'(of[s*(COUNT_BITS+4)+:COUNT_BITS+4]);
+  endfunction
+
+  assign distance = least(distances);
+  assign issued_total = total(issued);
+  assign multiplied_total = total(multiplied);
+  assign added_total = total_added(added);
 
   // ---- Counters and events
 
