@@ -267,6 +267,23 @@ def test_a_column_that_fits_no_slot_is_refused() -> None:
         sparse.pieces(np.ones((2048, 4), bool), design)
 
 
+def stepped(design: Design, found: list[sparse.Piece], rows: int) -> list[Event]:
+    """Events of a product: with load_overlap of all pieces at once, else of one piece after the other, each of which
+    finds all results written."""
+    if design.load_overlap:
+        return list(trace.product_events(design, found, rows))
+    events: list[Event] = []
+    for number, piece in enumerate(found):
+        start = 1 + max((e.cycle for e in events if e.name == "free"), default=-1)
+        alone = trace.product_events(design, [piece], rows)
+        events = [e for e in events if e.name != "done"]
+        events += [
+            Event(start + cycle, name, numbers if name == "done" else (number, *numbers[1:]))
+            for cycle, name, numbers in alone
+        ]
+    return events
+
+
 def test_held_cycles_are_those_of_a_slow_simulation() -> None:
     """Cycles, and everything that passes the buffers, counted from the events of every cycle."""
     compared, kinds = 0, Counter[str]()
@@ -275,7 +292,7 @@ def test_held_cycles_are_those_of_a_slow_simulation() -> None:
         found = sparse.pieces(mask, design)
         task = masks.packed_product(mask, design, rows)
         counts = tasks.count_packed(design, task)
-        events = list(trace.product_events(design, found, rows))
+        events = stepped(design, found, rows)
         held = 1 + max((e.cycle for e in events if e.name == "free"), default=-1)
         assert task.cycles == held
         assert (events[-1].name, events[-1].cycle) == ("done", held - 1 + counts.array_drain_cycles)

@@ -80,6 +80,24 @@ def piece_cycles(design: Design, rows: int, outputs: int, columns: int, run: int
 
 
 @pure
+def late_cycles(
+    design: Design, rows: int, outputs: int, columns: int, run: int, opens: int, closes: int, before: int
+) -> int:
+    """Cycles for which a piece holds the array beyond `piece_cycles` when results of what ran before it are still
+    written in its first `before` cycles: sums that its first row sets aside wait for them, and its second row for
+    those sums."""
+    if closes == 1 or rows == 1:
+        return 0
+    fill = fill_cycles(design, columns)
+    back = returning_cycles(design, rows, outputs, opens)
+    end = ending_cycles(design, rows, outputs, 0)
+    late = max(0, before - fill - back - max(run, fill + back))
+    if rows == 2:
+        return max(run, end + late) - max(run, end)
+    return max(run, max(end + late, fill) + back) - max(run, max(end, fill) + back)
+
+
+@pure
 def writing_cycles(design: Design, rows: int, outputs: int, held: int, closes: int, before: int) -> int:
     """Cycles in which results are still written after a piece that held the array for `held` cycles, `before` being
     those after the piece before it.

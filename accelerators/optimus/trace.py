@@ -101,7 +101,7 @@ class _Array:
                 self.leaving = self.cycles_of(self.depth(piece), piece.packed.ways)
                 self.writing += self.leaving
             elif rows > 1:
-                self.leaving = self.moving_sums(piece)
+                self.leaving = self.writing + self.moving_sums(piece)
         self.events.append(Event(self.now - 1, "free", (number,)))
 
     def row(self, number: int, row: int, piece: Piece, fetching: int, loading: int) -> None:
