@@ -247,20 +247,11 @@ module optimus #(
       if (of[s*LOOK_BITS+:LOOK_BITS] < least) least = of[s*LOOK_BITS+:LOOK_BITS];
   endfunction
 
-  function automatic logic [15:0] total(input logic [sets*COUNT_BITS-1:0] of);
-    total = '0;
-    for (int s = 0; s < sets; s++) total = total + 16'(of[s*COUNT_BITS+:COUNT_BITS]);
-  endfunction
-
-  function automatic logic [15:0] total_added(input logic [sets*(COUNT_BITS+4)-1:0] of);
-    total_added = '0;
-    for (int s = 0; s < sets; s++) total_added = total_added + 16'(of[s*(COUNT_BITS+4)+:COUNT_BITS+4]);
-  endfunction
-
   assign distance = least(distances);
-  assign issued_total = total(issued);
-  assign multiplied_total = total(multiplied);
-  assign added_total = total_added(added);
+
+  total #(.COUNT(sets), .BITS(COUNT_BITS)) total_of_issued (.numbers(issued), .sum(issued_total));
+  total #(.COUNT(sets), .BITS(COUNT_BITS)) total_of_multiplied (.numbers(multiplied), .sum(multiplied_total));
+  total #(.COUNT(sets), .BITS(COUNT_BITS + 4)) total_of_added (.numbers(added), .sum(added_total));
 
   // ---- Counters and events
 

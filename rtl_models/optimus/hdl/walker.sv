@@ -49,24 +49,20 @@ module walker #(
   logic [LENGTH_BITS-1:0] taken;                          // entries of the first occupied column that were issued
   logic [23:0]            left;
 
-  // Column of the lowest bit, LOOK if there is none.
-  function automatic logic [LOOK_BITS-1:0] first_of(input logic [LOOK-1:0] flags);
-    first_of = LOOK_BITS'($countones((flags & (~flags + LOOK'(1))) - LOOK'(1)));
-  endfunction
-
   // What is left to issue before each way has taken its entry, and after the last one.
   for (genvar way = 0; way <= WAYS; way++) begin : g_left
     logic [LOOK-1:0]        rest;
     logic [LENGTH_BITS-1:0] nth;                          // entry of the first column of the rest
-    logic [LOOK_BITS-1:0]   offset;                       // of that column
+    logic [LOOK_BITS-1:0]   offset, first;                // of that column
+    first_one #(.BITS(LOOK)) first_occupied (.flags(rest), .index(first));
     if (way == 0) begin : g_first
       assign rest = occupied;
       assign nth = taken;
-      assign offset = first_of(occupied);
+      assign offset = first;
     end else begin : g_next
       assign rest = g_way[way-1].ends ? g_left[way-1].rest & (g_left[way-1].rest - LOOK'(1)) : g_left[way-1].rest;
       assign nth = g_way[way-1].ends ? '0 : g_left[way-1].nth + LENGTH_BITS'(g_way[way-1].issues);
-      assign offset = g_way[way-1].ends ? first_of(rest) : g_left[way-1].offset;
+      assign offset = g_way[way-1].ends ? first : g_left[way-1].offset;
     end
   end
 
