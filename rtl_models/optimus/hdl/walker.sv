@@ -108,14 +108,18 @@ module walker #(
 
   // The index of a column that comes into sight is that of one that goes, or was free.
   always_ff @(posedge clk) begin
-    if (move != '0)
+    if (move != '0) begin
+      // verilator unroll_disable
       for (int k = 0; k < MOVE; k++)
         if (move_flags[k])
           lane[{page, INDEX_BITS'(base + INDEX_BITS'(LOOK) + INDEX_BITS'(k))}] <= move_lanes[k*LANE_BITS+:LANE_BITS];
-    if (fetch)
+    end
+    if (fetch) begin
+      // verilator unroll_disable
       for (int k = 0; k < FETCH; k++)
         if (fetch_flags[k])
           lane[{!page, INDEX_BITS'(fetch_column + INDEX_BITS'(k))}] <= fetch_lanes[k*LANE_BITS+:LANE_BITS];
+    end
   end
 
 endmodule
