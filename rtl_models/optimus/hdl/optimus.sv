@@ -129,7 +129,7 @@ module optimus #(
 
   // ---- Sequencer and writer
 
-  logic                   held, piece_end, slot, begin_row, skips_row, running, running_entries, page;
+  logic                   held, piece_end, slot, begin_row, running, running_entries, page;
   logic                   move, fetch, push, push_ends_product, job_completes, product_done, has_entries;
   logic [15:0]            row, base, sight_column, sight_end, enter_column, enter_count;
   logic [15:0]            fetch_column, fetch_count, fetch_end, restore_row;
@@ -146,7 +146,7 @@ module optimus #(
       .clk, .reset, .active, .rate, .overlap(load_overlap), .next_exists, .next_waits, .next_dense, .next_first, .piece_loaded, .take, .opens,
       .closes, .dense, .last_of_product, .rows, .depth, .columns, .input_base, .input_stride, .output_base,
       .output_stride, .has_entries, .held, .piece_end, .free, .slot, .any_pending(|pending),
-      .any_pending_after(|pending_after), .distance, .begin_row, .skips_row, .row, .running, .run(running_entries),
+      .any_pending_after(|pending_after), .distance, .begin_row, .row, .running, .run(running_entries),
       .page, .base, .move, .move_by, .sight_column, .sight_end, .enter_column, .enter_count, .enter_address, .fetch,
       .fetch_column, .fetch_count, .fetch_end, .fetch_address, .half, .restore_count, .restore_half, .restore_row,
       .restore_address, .jobs, .job_completes, .push, .push_ends_product, .push_address, .product_done, .all_done(last_done)
@@ -274,7 +274,7 @@ module optimus #(
 
   bench_trace #(.sets(sets), .COUNT_BITS(COUNT_BITS)) trace (
       .clk, .start, .finish(finishing), .case_id, .counting, .cycle(cycles_total), .load(load_begins),
-      .load_piece(loading_piece), .load_complete(piece_loaded), .take, .skips_row, .begin_row, .piece, .row, .issued,
+      .load_piece(loading_piece), .load_complete(piece_loaded), .take, .begin_row, .piece, .row, .issued,
       .move, .base_after(base + 16'(move_by)), .piece_end, .product_done
   );
 

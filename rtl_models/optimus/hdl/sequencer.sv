@@ -52,7 +52,6 @@ module sequencer #(
     input  logic                   any_pending_after,  // ... and at its end
     input  logic [LOOK_BITS-1:0]   distance,           // to the first column that is needed then
     output logic                   begin_row,
-    output logic                   skips_row,          // the only row of the piece takes no cycle
     output logic [15:0]            row,
     output logic                   running,
     output logic                   run,
@@ -130,6 +129,7 @@ module sequencer #(
   assign drained = (row == '0 && !restores) || jobs == '0 || (jobs == (HALF_BITS + 1)'(1) && job_completes);
   assign row_end = running && !any_pending_after && (fetched || fetch_last) && (restored || restore_last) && drained;
   assign begin_first = restores ? restore_last && state == RESTORE : fetch_last && state == FILL;
+  logic skips_row;                    // the only row of the piece takes no cycle
   assign skips_row = begin_first && !has_entries && rows == 16'd1;
   assign begin_row = (begin_first && !skips_row) || (row_end && !last_row);
   assign piece_end = skips_row || (row_end && last_row);
