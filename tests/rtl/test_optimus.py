@@ -18,7 +18,7 @@ from rtl_models.optimus.bench import CIRCUIT
 ON_ICARUS = 3
 """Cases of each build."""
 ONLY_IN_THE_LOG = ("s005", "s147", "s166")
-"""Rows that wait for sums that wait for results: the totals were the same, or nearly, when model and circuit differed."""
+"""Rows that wait for sums that wait for results: totals were nearly the same when model and circuit differed."""
 LINTED = (0, 7, 14, 21)
 
 
