@@ -12,13 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelerators.optimus import closed_form
 from hwsim.cosim.case import Case, CaseFile, read_cases
 from hwsim.cosim.compare import percentile
 from hwsim.cosim.golden import check_model, read_golden
 from hwsim.errors import InputError
 from rtl_models.optimus import data, draw, images
-from rtl_models.optimus.bench import CIRCUIT, run_cycles
+from rtl_models.optimus.bench import CIRCUIT, closed_run_cycles, run_cycles
 from rtl_models.optimus.data import Kind, Pattern, Task, Values
 
 
@@ -308,19 +307,9 @@ def test_run_cycles_are_the_kernels_and_the_closed_form_is_printed_beside() -> N
         run = int(golden()[case.name]["exact_run"])
         assert run == run_cycles(case.design, case.task, case.seed), case.name
         if group(case) == "sobol" and run:
-            errors[case.held_out].append(closed_run_cycles(case) / run - 1)
+            errors[case.held_out].append(closed_run_cycles(case.design, case.task, case.seed) / run - 1)
     for held_out, of_group in errors.items():
         print(f"closed form, {'held out' if held_out else 'development'}: {figures(of_group)}")
-
-
-def closed_run_cycles(case: Case) -> int:
-    """Cycles in which rows run as the closed form has them, piece by piece for the non-zeros that are there."""
-    d = case.design
-    return case.task.rows * sum(
-        closed_form.windowed_cycles(d.weight_format, p.packed.nnz, *p.packed.shape, d.macs, d.sets, d.window, d.rate)
-        for step in images.steps(d, case.task, case.seed)
-        for p in step.pieces
-    )
 
 
 def test_events_of_the_model_end_when_the_circuit_does() -> None:

@@ -4,6 +4,7 @@
     design: circuit.yaml            # a file beside this one, or the name of a shipped design
     tolerance: {mape: 1 %, p95: 3 %, worst: 8 %, reason: "..."}
     held_out: [n8m4]                # families never looked at while the model was written
+    split: "..."                    # how they were chosen and kept apart; printed with their figures
     cases:
       - {name: s001, family: n16m4, design: {macs: 16}, task: {rows: 3}, seed: 17}
 
@@ -29,7 +30,7 @@ from hwsim.evaluation import resolve_parts
 from hwsim.model import Parts
 
 REQUIRED = ("circuit", "design", "tolerance", "cases")
-OPTIONAL = ("held_out",)
+OPTIONAL = ("held_out", "split")
 BOUNDS = ("mape", "p95", "worst")
 CASE_REQUIRED = ("name", "family", "task", "seed")
 CASE_OPTIONAL = ("design",)
@@ -83,6 +84,7 @@ class CaseFile:
     tolerance: Tolerance
     held_out: tuple[str, ...]
     cases: tuple[Case, ...]
+    split: str = ""
 
     def selected(self, names: Sequence[str] = (), families: Sequence[str] = ()) -> tuple[Case, ...]:
         """The cases called so or of these families; all of them when neither is given.
@@ -130,10 +132,11 @@ class _Reader:
         reader = _CaseReader(self.check, found, base, self.path.parent)
         cases = reader.cases(raw)
         held_out = self.held_out(raw, reader.families)
+        split = self.check.text((), raw, "split") if "split" in raw else ""
         self.check.raise_problems()
         assert tolerance is not None
         marked = tuple(replace(case, held_out=case.family in held_out) for case in cases)
-        return CaseFile(self.path, found, base, tolerance, held_out, marked)
+        return CaseFile(self.path, found, base, tolerance, held_out, marked, split or "")
 
     def circuit(self, raw: Mapping[str, Any], circuit: Circuit | None) -> Circuit | None:
         """The circuit whose cases these are; None, noted, if the file names none or another one."""

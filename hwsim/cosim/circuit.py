@@ -65,6 +65,7 @@ class Stimulus:
 
     expected  memory name -> the words the circuit must leave in it, computed from the data alone (numpy integers)
     exact     counter port -> its value, by a formula or a golden function of the model that allows no tolerance
+    estimates counter port -> what a coarser form of the model says of it; its error is reported, and held to nothing
     limit     cycles after which a run that is not done is given up
     """
 
@@ -73,6 +74,7 @@ class Stimulus:
     expected: Mapping[str, Image]
     exact: Mapping[str, int] = field(default_factory=dict)
     limit: int = 1_000_000
+    estimates: Mapping[str, int] = field(default_factory=dict)
 
 
 class Circuit(Protocol):

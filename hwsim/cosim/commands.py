@@ -6,9 +6,9 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,9 +16,13 @@ from hwsim.errors import EXIT_BOUND_FAILED, EXIT_OK, InputError, bad_input
 from hwsim.sweep.commands import terminated_like_interrupted
 
 if TYPE_CHECKING:
-    from hwsim.cosim.case import CaseFile
+    from hwsim.cosim.case import Case, CaseFile
+    from hwsim.cosim.circuit import Circuit
     from hwsim.cosim.compare import Spread, Verdict
+    from hwsim.cosim.resources import Resources
     from hwsim.cosim.validation import Validation
+
+T = TypeVar("T")
 
 _SIMULATOR = click.option("--simulator", metavar="icarus|verilator", help="Default: Verilator where it is installed.")
 _JOBS = click.option(
@@ -28,13 +32,13 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 
 
 class Progress:
-    """How many cases are done, on stderr where that is a terminal."""
+    """How many cases (or other things) are done, on stderr where that is a terminal."""
 
-    def __init__(self, total: int, what: str) -> None:
-        self.total, self.what, self.done = total, what, 0
+    def __init__(self, total: int, what: str, things: str = "cases") -> None:
+        self.total, self.what, self.things, self.done = total, what, things, 0
         self.shown = sys.stderr.isatty()
 
-    def of(self, verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
+    def of(self, verdicts: Iterable[T]) -> Iterator[T]:
         """The verdicts, counted as they pass."""
         self.show()
         for verdict in verdicts:
@@ -47,7 +51,7 @@ class Progress:
     def show(self) -> None:
         """Write the line."""
         if self.shown:
-            sys.stderr.write(f"\r{self.what}: {self.done} of {self.total} cases")
+            sys.stderr.write(f"\r{self.what}: {self.done} of {self.total} {self.things}")
             sys.stderr.flush()
 
     def clear(self) -> None:
@@ -93,13 +97,15 @@ def _print_json(document: dict[str, Any]) -> None:
 @click.option("--trace", "trace_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="Write the events of model and circuit here.")  # fmt: skip
 @click.option("--golden", is_flag=True, help="Write golden.csv of the circuit anew.")
+@click.option("--resources", is_flag=True, help="What Yosys makes of the circuit's leaf module: LUT/FF/DSP.")
 @_JOBS
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="waves", show_default=True,
               metavar="DIR", help="Where wave files go.")  # fmt: skip
 @_JSON
 def cosim_command(
     name: str, names: tuple[str, ...], families: tuple[str, ...], simulator: str | None, waves: bool,
-    cases_file: Path | None, trace_file: Path | None, golden: bool, jobs: int | None, out: Path, as_json: bool,
+    cases_file: Path | None, trace_file: Path | None, golden: bool, resources: bool, jobs: int | None, out: Path,
+    as_json: bool,
 ) -> int:  # fmt: skip
     """Run a circuit's cases, and hold the model to its cycles, counts and outputs."""
     from hwsim.cosim.case import read_cases
@@ -116,10 +122,11 @@ def cosim_command(
     wanted = Wanted(out if waves else None, trace_file is not None)
     started = time.perf_counter()
     with terminated_like_interrupted():
+        takes = _resources(circuit, cases, jobs) if resources else {}
         reached = compare(file, cases, chosen, jobs=jobs, wanted=wanted)
-        verdicts = in_order(cases, _shown(Progress(len(cases), name).of(reached), file, cases, quiet=as_json))
+        verdicts = in_order(cases, _shown(Progress(len(cases), name).of(reached), file, cases, takes, quiet=as_json))
     whole = len(cases) == len(file.cases)
-    held = _conclude(file, verdicts, chosen, time.perf_counter() - started, whole=whole, as_json=as_json)
+    held = _conclude(file, verdicts, takes, chosen, time.perf_counter() - started, whole=whole, as_json=as_json)
     if trace_file:
         _write(trace_file, trace_text(verdicts), "--trace")
     if golden:
@@ -129,11 +136,27 @@ def cosim_command(
     return EXIT_OK if held else EXIT_BOUND_FAILED
 
 
-def _shown(verdicts: Iterable[Verdict], file: CaseFile, cases: Sequence[Any], *, quiet: bool) -> Iterator[Verdict]:
+def _resources(circuit: Circuit, cases: Sequence[Case], jobs: int | None) -> dict[str, Resources]:
+    """What the leaf module of the circuit takes, by case: one synthesis for all that share parameters."""
+    from hwsim.cosim.resources import resources
+    from hwsim.cosim.simulator import in_parallel
+
+    if not circuit.hdl.leaf:
+        raise bad_input("resources", circuit.name, "this circuit names no module that can be synthesized",
+                        "Give its Hdl a leaf.", key="--resources")  # fmt: skip
+    sets = list(dict.fromkeys(tuple(case.parameters(circuit).items()) for case in cases))
+    counted = in_parallel(lambda one: resources(circuit.hdl, dict(one)), sets, jobs)
+    of = {sets[at]: found for at, found in Progress(len(sets), "synthesis", "parameter sets").of(counted)}
+    return {case.name: of[tuple(case.parameters(circuit).items())] for case in cases}
+
+
+def _shown(
+    verdicts: Iterable[Verdict], file: CaseFile, cases: Sequence[Case], takes: Mapping[str, Resources], *, quiet: bool
+) -> Iterator[Verdict]:
     """The verdicts; each is printed as it passes."""
     from hwsim.cosim.text import Lines, details
 
-    lines = Lines(cases)
+    lines = Lines(cases, takes)
     if not quiet:
         click.echo(lines.head())
     for verdict in verdicts:
@@ -144,15 +167,16 @@ def _shown(verdicts: Iterable[Verdict], file: CaseFile, cases: Sequence[Any], *,
 
 
 def _conclude(
-    file: CaseFile, verdicts: Sequence[Verdict], simulator: str, seconds: float, *, whole: bool, as_json: bool
-) -> bool:
+    file: CaseFile, verdicts: Sequence[Verdict], takes: Mapping[str, Resources], simulator: str, seconds: float, *,
+    whole: bool, as_json: bool,
+) -> bool:  # fmt: skip
     """Print the summary; whether everything agrees within tolerance."""
-    from hwsim.cosim.compare import summary, verdict_document
+    from hwsim.cosim.compare import estimate_spreads, summary, verdict_document
     from hwsim.cosim.text import summary_lines
     from hwsim.cosim.toolchain import require
 
-    groups = summary(verdicts)
-    held = groups["all"].holds(file.tolerance, whole=whole)
+    groups, estimates = summary(verdicts), estimate_spreads(verdicts)
+    held = groups["all"].holds(file.tolerance, whole=whole) and all(v.within(file.tolerance) for v in verdicts)
     tolerance = {bound: getattr(file.tolerance, bound) for bound in ("mape", "p95", "worst", "reason")}
     cycles, run_s = sum(v.cycles for v in verdicts), sum(v.seconds for v in verdicts)
     if as_json:
@@ -160,14 +184,24 @@ def _conclude(
             "circuit": file.circuit.name, "model": file.circuit.model, "simulator": simulator,
             "versions": require(simulator).versions, "within_tolerance": held, "tolerance": tolerance,
             "seconds": seconds, "rtl_cycles_per_s": cycles / run_s if run_s else None,
-            "summary": spread_document(groups), "cases": [verdict_document(v) for v in verdicts],
+            "summary": spread_document(groups),
+            "estimates": {name: spread_document(of_groups) for name, of_groups in estimates.items()},
+            "cases": [_with_resources(verdict_document(v), takes.get(v.case.name)) for v in verdicts],
         })  # fmt: skip
         return held
     click.echo()
-    click.echo("\n".join(summary_lines(groups, file, whole=whole, held=held)))
+    click.echo("\n".join(summary_lines(groups, estimates, file, whole=whole, held=held)))
     rate = f", {cycles / run_s:,.0f} RTL cycles/s while they ran" if run_s else ""
     click.echo(f"{len(verdicts)} cases in {seconds:.1f} s on {simulator}{rate}")
     return held
+
+
+def _with_resources(document: dict[str, Any], takes: Resources | None) -> dict[str, Any]:
+    if takes is None:
+        return document
+    from hwsim.cosim.resources import as_json
+
+    return {**document, "resources": as_json(takes)}
 
 
 def trace_text(verdicts: Sequence[Verdict]) -> str:
@@ -247,10 +281,12 @@ def _golden_written(found: Sequence[Validation]) -> bool:
 
 
 def _validation_document(one: Validation) -> dict[str, Any]:
-    from hwsim.cosim.compare import summary, verdict_document
+    from hwsim.cosim.compare import estimate_spreads, summary, verdict_document
 
+    estimates = estimate_spreads(one.verdicts)
     return {
         "circuit": one.file.circuit.name, "within_tolerance": one.holds, "simulator": one.simulator,
         "versions": dict(one.versions), "summary": spread_document(summary(one.verdicts)),
+        "estimates": {name: spread_document(of_groups) for name, of_groups in estimates.items()},
         "cases": [verdict_document(v) for v in one.verdicts],
     }  # fmt: skip

@@ -59,6 +59,7 @@ class Verdict:
     error            model / RTL - 1 of the totals; None without both
     counts           Counts field -> (model, RTL)
     exact            counter port -> (required, RTL); "sum of causes" -> (total, sum) of the circuit's own
+    estimates        counter port -> (what a coarser form of the model says, RTL)
     failure          why there is no result, else ""
     outputs_crc32    of the words the circuit left in all expected memories
     """
@@ -80,6 +81,7 @@ class Verdict:
     waves: Path | None = None
     events: tuple[tuple[Event, ...], tuple[Event, ...]] | None = None
     """The logs of model and circuit, where the case was traced."""
+    estimates: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
 
     @property
     def counts_match(self) -> bool:
@@ -104,8 +106,12 @@ class Verdict:
         return complete and self.outputs_match and self.counts_match and self.exact_match
 
     def within(self, tolerance: Tolerance) -> bool:
-        """Whether it agrees, and its error is within the tolerance of one case."""
-        return self.agrees and abs(self.error or 0.0) <= tolerance.worst
+        """Whether it agrees, and neither its total nor the cycles of any cause are further off than the worst that is
+        allowed of the total."""
+        if not self.agrees or self.rtl is None:
+            return False
+        allowed = tolerance.worst * self.rtl.total
+        return all(abs(model - rtl) <= allowed for model, rtl in zip(self.model, self.rtl, strict=True))
 
 
 # --- one case ---------------------------------------------------------------------------------------------------
@@ -130,8 +136,8 @@ def question(circuit: Circuit, case: Case) -> Question:
 
 def ports(circuit: Circuit, stimuli: Iterable[Stimulus]) -> list[str]:
     """Every counter port that is read for these runs."""
-    exact = (name for stimulus in stimuli for name in stimulus.exact)
-    return list(dict.fromkeys((*CYCLE_PORTS, *circuit.counters.values(), *exact)))
+    asked = (name for stimulus in stimuli for name in (*stimulus.exact, *stimulus.estimates))
+    return list(dict.fromkeys((*CYCLE_PORTS, *circuit.counters.values(), *asked)))
 
 
 def judge(circuit: Circuit, asked: Question, seen: Observation) -> Verdict:
@@ -156,6 +162,7 @@ def judge(circuit: Circuit, asked: Question, seen: Observation) -> Verdict:
         "",
         crc32_of(seen.memories),
         first_word,
+        estimates={name: (int(value), read[name]) for name, value in asked.stimulus.estimates.items()},
     )
 
 
@@ -379,6 +386,23 @@ def summary(verdicts: Sequence[Verdict]) -> dict[str, Spread]:
     return {name: spread([v for v in verdicts if chosen(v)]) for name, chosen in GROUPS.items()}
 
 
+def estimate_spreads(verdicts: Sequence[Verdict]) -> dict[str, dict[str, Spread]]:
+    """The errors of coarser forms of the model: counter port -> group of families -> figures. Cases in which the
+    circuit counts nothing have no relative error."""
+    names = dict.fromkeys(name for v in verdicts for name in v.estimates)
+    return {
+        name: {group: _estimate_spread([v for v in verdicts if chosen(v)], name) for group, chosen in GROUPS.items()}
+        for name in names
+    }
+
+
+def _estimate_spread(verdicts: Sequence[Verdict], name: str) -> Spread:
+    pairs = [v.estimates[name] for v in verdicts if name in v.estimates]
+    errors = [said / counted - 1 for said, counted in pairs if counted]
+    equal = sum(said == counted for said, counted in pairs)
+    return Spread(len(pairs), len(errors), equal, *_figures(errors))
+
+
 def verdict_document(verdict: Verdict) -> dict[str, Any]:
     """A verdict as JSON."""
     v = verdict
@@ -392,6 +416,7 @@ def verdict_document(verdict: Verdict) -> dict[str, Any]:
         "rtl_by_cause": v.rtl and dict(zip(CAUSES, map(_finite, v.rtl[1:]), strict=True)),
         "counts": {name: list(pair) for name, pair in v.counts.items()},
         "exact": {name: list(pair) for name, pair in v.exact.items()},
+        "estimates": {name: list(pair) for name, pair in v.estimates.items()},
         "first_word": word and word._asdict(), "first_count": count and count._asdict(),
         "first_event": event and _event_document(event), "waves": v.waves and str(v.waves),
     }  # fmt: skip

@@ -64,6 +64,7 @@ def case_schema(circuit: Circuit) -> Schema:
         "design": _TEXT | {"description": "a file beside this one, or the name of a shipped design"},
         "tolerance": _object({**dict.fromkeys(BOUNDS, percent), "reason": _TEXT}, (*BOUNDS, "reason")),
         "held_out": {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
+        "split": _TEXT | {"description": "how held-out families were chosen and kept apart"},
         "cases": {"type": "array", "minItems": 1, "maxItems": MAX_CASES, "items": _object(case, CASE_REQUIRED)},
     }  # fmt: skip
     if set(body) != {*REQUIRED, *OPTIONAL} or set(case) != {*CASE_REQUIRED, *CASE_OPTIONAL}:

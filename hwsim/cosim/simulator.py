@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -51,7 +52,8 @@ _VERILATOR_OPTIONS = (
     "--cc", "--exe", "--vpi", "--timing", "--assert", "-O3", "--x-assign", "fast", "--x-initial", "unique",
     "--timescale", TIMESCALE, "-Wno-fatal", "-Wno-lint", "-Wno-style", "--prefix", "Vtop", "-Mdir", "obj", "-o", "sim",
 )  # fmt: skip
-_OPTIMISE = ("OPT_FAST=-O2",)
+_OPTIMISE = ("OPT_FAST=-O1",)
+"""-O2 takes twice as long to compile and was not measurably faster: what a circuit costs is its memories."""
 _ICARUS_OPTIONS = ("-g2012",)
 _FAILED = re.compile(r"^(?:\[\d+\] )?(?:ERROR|FATAL|%Error|%Fatal)\b.*", re.MULTILINE)
 
@@ -109,13 +111,20 @@ def _failure(code: str, got: str, rule: str, remedy: str = "", file: str = "") -
 
 # --- child processes --------------------------------------------------------------------------------------------
 
-_CHILDREN: set[subprocess.Popen[bytes]] = set()
+_CHILDREN: dict[subprocess.Popen[bytes], tuple[object, ...]] = {}
+"""Programs that run, with the pools they run for: the one of `in_parallel`, and those it was called from."""
+_THREAD = threading.local()
 
 
-def stop_children() -> None:
-    """End every simulator and compiler this process has started, with all they have started."""
-    for child in tuple(_CHILDREN):
-        _kill(child)
+def stop_children(pool: object = None) -> None:
+    """End every simulator and compiler this process has started (for `pool`), with all they have started."""
+    for child, pools in tuple(_CHILDREN.items()):
+        if pool is None or pool in pools:
+            _kill(child)
+
+
+def _pools() -> tuple[object, ...]:
+    return getattr(_THREAD, "pools", ())
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
@@ -132,7 +141,7 @@ def _execute(
             list(command), cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=out,
             stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-    _CHILDREN.add(child)
+    _CHILDREN[child] = _pools()
     try:
         return child.wait(timeout_s)
     except subprocess.TimeoutExpired:
@@ -140,7 +149,7 @@ def _execute(
     finally:
         _kill(child)
         child.wait()
-        _CHILDREN.discard(child)
+        _CHILDREN.pop(child, None)
 
 
 def in_parallel(work: Callable[[T], R], items: Sequence[T], jobs: int | None = None) -> Iterator[tuple[int, R]]:
@@ -151,7 +160,9 @@ def in_parallel(work: Callable[[T], R], items: Sequence[T], jobs: int | None = N
     if not items:
         return
     workers = min(jobs or os.cpu_count() or 1, len(items))
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="hwsim-rtl")
+    mine = object()
+    pools = (*_pools(), mine)
+    pool = ThreadPoolExecutor(workers, "hwsim-rtl", lambda: setattr(_THREAD, "pools", pools))
     futures: dict[Future[R], int] = {pool.submit(work, item): i for i, item in enumerate(items)}
     pending = set(futures)
     try:
@@ -162,7 +173,7 @@ def in_parallel(work: Callable[[T], R], items: Sequence[T], jobs: int | None = N
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         while any(not future.done() for future in pending):
-            stop_children()
+            stop_children(mine)
             wait(pending, timeout=0.05)
         pool.shutdown()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hwsim.cosim.case import CaseFile
 from hwsim.cosim.circuit import CAUSES
-from hwsim.cosim.compare import Spread, Verdict, summary
+from hwsim.cosim.compare import Spread, Verdict, estimate_spreads, summary
 from hwsim.cosim.golden import number, versions_text
 
 TEN = 10
@@ -17,7 +17,8 @@ _HEAD = """# Validation against RTL
 
 Written by `hwsim validate`, which runs every case of every installed circuit and drops none. An error is the model's
 total cycles over the circuit's, less one. Bias is the mean of the errors; MAPE, median, p95 and worst are of their
-absolute values. *Fitted* families were there while the model was written; those *held out* were not looked at.
+absolute values. *Fitted* families were there while the model was written; those *held out* were not to be looked at,
+and each circuit says how that was kept.
 """
 
 
@@ -33,7 +34,8 @@ class Validation:
     @property
     def holds(self) -> bool:
         """Whether every case agrees and all errors are within the tolerance."""
-        return summary(self.verdicts)["all"].holds(self.file.tolerance)
+        each = all(v.within(self.file.tolerance) for v in self.verdicts)
+        return each and summary(self.verdicts)["all"].holds(self.file.tolerance)
 
 
 def percent(value: float) -> str:
@@ -53,10 +55,14 @@ def _section(one: Validation) -> list[str]:
         f"The model `{one.file.circuit.model}` against {len(one.verdicts)} cases on {one.simulator} "
         f"({versions_text(one.versions)}). {_conclusion(one)}",
         "",
+        *([one.file.split, ""] if one.file.split else []),
         *_spreads(one),
         "",
         *_tolerance(one),
         "",
+        *_by_cause(one),
+        "",
+        *_estimates(one),
         *_worst(one),
         "",
         *_disagreeing(one),
@@ -86,6 +92,32 @@ def _spread_line(name: str, s: Spread) -> str:
 def _tolerance(one: Validation) -> list[str]:
     t = one.file.tolerance
     return [f"Tolerance: MAPE {percent(t.mape)}, p95 {percent(t.p95)}, worst {percent(t.worst)}, because {t.reason}."]
+
+
+def _by_cause(one: Validation) -> list[str]:
+    """For total and each cause: on how many cases both sides say the same, and where they are furthest apart."""
+    run = [v for v in one.verdicts if v.rtl is not None and not any(map(math.isnan, v.rtl))]
+    if not run:
+        return []
+    rows = []
+    for at, cause in enumerate(("total", *CAUSES)):
+        off = {v.case.name: v.model[at] - v.rtl[at] for v in run if v.rtl is not None}
+        near = sum(abs(cycles) < 1 for cycles in off.values())
+        name = max(off, key=lambda case: abs(off[case]))
+        rows.append(f"| {cause} | {near} of {len(run)} | {round(off[name], 2):+g} ({name}) |")
+    heads = ["| cycles | less than one apart | furthest apart, model less RTL |", "| --- | ---: | --- |"]
+    return [*heads, *rows]
+
+
+def _estimates(one: Validation) -> list[str]:
+    """The errors of coarser forms of the model, which no tolerance holds."""
+    lines = []
+    for name, groups in estimate_spreads(one.verdicts).items():
+        lines += [f"The closed form of `{name}` against the circuit, reported and held to nothing:", ""]
+        lines += ["| families | cases | equal | bias | MAPE | median | p95 | worst |",
+                  "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]  # fmt: skip
+        lines += [*(_spread_line(group, s) for group, s in groups.items()), ""]
+    return lines
 
 
 def _worst(one: Validation) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from accelerators.optimus import masks, sparse
+from accelerators.optimus import closed_form, masks, sparse
 from accelerators.optimus.design import WeightFormat
 from accelerators.optimus.tasks import DenseProduct
 from hwsim.cosim.circuit import Event, Hdl, Image, Stimulus
@@ -36,7 +36,7 @@ class OptimusCircuit:
         tuple(sorted((FOLDER / "hdl").glob("*.sv"))),
         ("macs", "sets", "window"),
         tuple(sorted((FOLDER / "hdl").glob("*.vlt"))),
-        "optimus_array",
+        "sparse_set",
     )
     cases: ClassVar[Path] = FOLDER / "cases.yaml"
     unit: ClassVar[str] = "array"
@@ -62,6 +62,7 @@ class OptimusCircuit:
             {"results": Image(images.ELEMENT_BITS, expected)},
             {"run": run_cycles(design, task, seed)},
             timeline.limit(design, images.steps(design, task, seed)),
+            {"run": closed_run_cycles(design, task, seed)} if task.kind == Kind.SPARSE else {},
         )
 
     def program(self, design: Any, task: Task, seed: int) -> Program:
@@ -91,6 +92,16 @@ def run_cycles(design: Any, task: Task, seed: int) -> int:
     """Cycles in which rows run, by the windowed kernel: C of every row of every piece."""
     return sum(
         task.rows * sparse.windowed_cycles(piece.packed, design.window, design.rate)
+        for step in images.steps(design, task, seed)
+        for piece in step.pieces
+    )
+
+
+def closed_run_cycles(design: Any, task: Task, seed: int) -> int:
+    """`run_cycles` of a sparse product as the closed form has them, for the non-zeros that each piece has."""
+    fields = (design.macs, design.sets, design.window, design.rate)
+    return task.rows * sum(
+        closed_form.windowed_cycles(design.weight_format, piece.packed.nnz, *piece.packed.shape, *fields)
         for step in images.steps(design, task, seed)
         for piece in step.pieces
     )

@@ -464,6 +464,15 @@ def test_cosim_prints_a_line_a_case(sim: str, tmp_path: Path) -> None:
     print(done.stdout.splitlines()[-1])
 
 
+def test_resources_of_a_circuit_without_a_leaf_are_one_message(sim: str, tmp_path: Path) -> None:
+    done = hwsim("cosim", "accumulator", "--simulator", sim, "--resources", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: [resources] --resources: got 'accumulator'; this circuit names no module that can be synthesized. "
+        "Give its Hdl a leaf.\n"
+    )
+
+
 def test_cosim_as_json(sim: str, tmp_path: Path) -> None:
     done = hwsim("cosim", "accumulator", "--simulator", sim, "--json", "--family", "n2", folder=tmp_path)
     said = json.loads(done.stdout)

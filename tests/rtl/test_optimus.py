@@ -12,7 +12,8 @@ from hwsim.cosim.case import Case, CaseFile, read_cases
 from hwsim.cosim.compare import Verdict, Wanted, compare, in_order
 from hwsim.cosim.golden import IDENTITY, MODEL, TOOLS, read_golden, rows_of
 from hwsim.cosim.simulator import lint
-from hwsim.cosim.toolchain import available
+from hwsim.cosim.toolchain import available, require
+from hwsim.cosim.validation import Validation, markdown
 from rtl_models.optimus.bench import CIRCUIT
 
 ON_ICARUS = 3
@@ -61,6 +62,10 @@ def test_every_case_on_verilator() -> None:
     verdicts = held(case_file().cases, "verilator")
     assert len(verdicts) == len(case_file().cases) == len(golden())
     assert [v.case.name for v in verdicts if not v.within(case_file().tolerance)] == []
+    page = CIRCUIT.cases.parents[2] / "docs" / "validation.md"
+    fresh = Validation(case_file(), tuple(verdicts), "verilator", require("verilator").versions)
+    section = markdown([fresh]).partition("\n## ")[2]
+    assert section in page.read_text(encoding="utf-8"), "write it anew with: hwsim validate --out docs/validation.md"
     small = [v for v in verdicts if v.case.design.macs == 16]
     print(f"N = 16: {sum(v.cycles for v in small) / sum(v.seconds for v in small):,.0f} cycles/s while running")
 
