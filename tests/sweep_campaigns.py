@@ -163,12 +163,14 @@ def killed(path: Path, make: Callable[[Study], Executor], after_s: float, who: s
     pid = forked(lambda: run(path, make))
     code = ended(pid, after_s)
     if code is None and who == "worker":
-        workers = children(pid)
-        if workers:
+        until = time.monotonic() + STUCK_S
+        while not (workers := children(pid)) and code is None and time.monotonic() < until:
+            code = ended(pid, 0.002)  # a busy machine takes its time to start the first worker
+        if workers and code is None:
             os.kill(random.choice(workers), signal.SIGKILL)
             tally["kills"] += 1
             tally["kills of a worker"] += 1
-        code = ended(pid, STUCK_S)
+        code = ended(pid, STUCK_S) if code is None else code
         if code is None:
             tally["stuck"] += 1
     if code is None:
