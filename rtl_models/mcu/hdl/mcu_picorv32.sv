@@ -13,9 +13,9 @@ module mcu_picorv32 (
     output logic [31:0] cycles_compute,
     output logic [31:0] cycles_stall,
     output logic [31:0] cycles_drain,
-    output logic [31:0] count_fetches,
-    output logic [31:0] count_reads,
-    output logic [31:0] count_writes
+    output logic [31:0] count_fetched_bits,
+    output logic [31:0] count_loaded_bits,
+    output logic [31:0] count_stored_bits
 );
     logic        core_resetn, fetch_request, fetch_valid, data_request, data_write, data_valid,
                  data_is_fetch;

@@ -40,9 +40,9 @@ module mcu_system #(
     output logic [31:0] cycles_compute,
     output logic [31:0] cycles_stall,
     output logic [31:0] cycles_drain,
-    output logic [31:0] count_fetches,
-    output logic [31:0] count_reads,
-    output logic [31:0] count_writes
+    output logic [31:0] count_fetched_bits,
+    output logic [31:0] count_loaded_bits,
+    output logic [31:0] count_stored_bits
 );
     localparam int unsigned BITS = $clog2(WORDS);
 
@@ -112,17 +112,17 @@ module mcu_system #(
     always @(posedge clk) begin
         if (counting) begin
             cycles_total <= cycles_total + 1;
-            count_fetches <= count_fetches + 32'(fetch_valid || answers_read && data_is_fetch);
-            count_reads <= count_reads + 32'(answers_read && !data_is_fetch);
-            count_writes <= count_writes + 32'(to_memory && data_write);
+            count_fetched_bits <= count_fetched_bits + (fetch_valid || answers_read && data_is_fetch ? 32 : 0);
+            count_loaded_bits <= count_loaded_bits + (answers_read && !data_is_fetch ? 32 : 0);
+            count_stored_bits <= count_stored_bits + (to_memory && data_write ? 32 : 0);
         end
         if (ends) counting <= 1'b0;
         if (begins || reset) begin
             counting <= begins && !reset;
             cycles_total <= 0;
-            count_fetches <= 0;
-            count_reads <= 0;
-            count_writes <= 0;
+            count_fetched_bits <= 0;
+            count_loaded_bits <= 0;
+            count_stored_bits <= 0;
         end
     end
 endmodule
