@@ -92,7 +92,7 @@ class CoreCircuit:
         return ()
 
 
-PICORV32 = CoreCircuit("picorv32", ("fetched_bits", "loaded_bits", "stored_bits"))
+PICORV32 = CoreCircuit("picorv32", ("loaded_bits", "stored_bits"))
 VEXRISCV = CoreCircuit("vexriscv", ("loaded_bits", "stored_bits"))
 IBEX = CoreCircuit("ibex", ("loaded_bits", "stored_bits"))
 CV32E40P = CoreCircuit("cv32e40p", ("loaded_bits", "stored_bits"), dots=True)

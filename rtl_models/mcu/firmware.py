@@ -24,6 +24,8 @@ PARAMETERS = ENTRY + 4
 STACK_BYTES = 1 << 10
 ALIGNMENT_BYTES = 4
 WORD_BYTES = 4
+UNWRITTEN = b"\xa5"
+"""What outputs hold before a call, to show what is not written."""
 
 
 @cache
@@ -60,8 +62,9 @@ def image_of(isa: Isa, kernel: Kernel, shape: Shape, data: LayerData, calls: int
     content = bytearray(code)
     pointers = {name: _append(content, array, spacing_bytes) for name, array in arrays.items()}
     output = kernels.pack(golden(kernel, shape, data), kernel.out_bits)
-    output += bytes(-len(output) % WORD_BYTES)
-    base = _append(content, b"\xa5" * len(output) * calls, spacing_bytes)
+    padding = bytes(-len(output) % WORD_BYTES)
+    base = _append(content, (UNWRITTEN * len(output) + padding) * calls, spacing_bytes)
+    output += padding
     structs = [layer_struct(pointers | {"output": base + i * len(output)}, shape, data) for i in range(calls)]
     first = _append(content, b"".join(structs), 0)
     parameters = calls.to_bytes(4, "little") + first.to_bytes(4, "little")
