@@ -22,6 +22,7 @@ from typing import Any
 import click
 
 from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_OUR_BUG, InputError, Problem, Where, bad_input
+from hwsim.quant.commands import quantize_command
 from hwsim.sweep.commands import export_command, sweep_command
 from hwsim.version import __version__
 
@@ -464,7 +465,8 @@ def compare_command(
     print_comparison(comparison, stdout_console())
 
 
-# --- sweep and export -------------------------------------------------------------------------------------------
+# --- quantize, sweep and export ------------------------------------------------------------------------------------
 
+cli.add_command(quantize_command)
 cli.add_command(sweep_command)
 cli.add_command(export_command)
