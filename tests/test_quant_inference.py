@@ -317,6 +317,25 @@ def test_networks_layer_by_layer(recipe: Recipe) -> None:
     print(f"{recipe.value}: {len(widths)} networks of 8 layers equal")
 
 
+def test_folding_a_norm_changes_nothing() -> None:
+    """Before any rounding, a network whose norms went into its weights computes what it did."""
+    torch.manual_seed(8)
+    net = small_net().double().eval()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight), nn.init.normal_(module.bias)
+            module.running_mean.normal_(), module.running_var.uniform_(0.5, 2)
+    images = torch.rand(5, 3, 12, 12, dtype=torch.float64)
+    bits = Bits((8,) * 6, (8,) * 7)
+    chains = [prepare(net, bits, recipe, images).double() for recipe in Recipe]
+    assert [sum(block.norm is not None for block in chain.blocks()) for chain in chains] == [0, 4, 4]
+    for chain in chains:
+        for output in chain.outputs():
+            output.observe = True
+        with torch.no_grad():
+            torch.testing.assert_close(chain(images), net(images), rtol=1e-9, atol=1e-9)
+
+
 def test_mobilenet_runs_in_integers() -> None:
     from workloads import mobilenet
 

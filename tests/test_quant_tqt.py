@@ -125,7 +125,7 @@ def test_a_trained_threshold_settles_in_the_best_bin(bits: int, sigma: float) ->
     to rest there; one of the two bins that meet in it is the one with the least error of all.
     """
     torch.manual_seed(bits)
-    sample = sigma * torch.randn(1000)
+    sample = sigma * torch.randn(500)
     pushes, errors = {}, {}
     for e in range(-12, 12):
         off = tqt.quantized(sample.numpy(), e, bits, signed=True) - sample.double().numpy()

@@ -18,7 +18,7 @@ import pytest
 from hwsim.workload import store
 from hwsim.workload.ir import Disposition, Op, Role, Workload
 from hwsim.workload.spec import GraphSpec
-from workloads import efficientnet, gpt2, minilm, mobilenet, transformer
+from workloads import darts, efficientnet, gpt2, minilm, mobilenet, nasnet, randwire, transformer
 from workloads.retrace import TARGETS
 
 torch = pytest.importorskip("torch")
@@ -31,6 +31,10 @@ torch.set_num_threads(1)  # small tensors: more threads only wait for one anothe
 
 NAMES = [file.removesuffix(".json").replace("_", "-") for file in TARGETS]
 SPECS = {
+    "darts-v2-cell": darts.normal_cell,
+    "darts-v2-stack": darts.normal_stack,
+    "nasnet-a-stack": nasnet.normal_stack,
+    "randwire-ws32": randwire.stage,
     "transformer-base": transformer.base,
     "gpt2-small": gpt2.small,
     "minilm-l6": minilm.pruned,
@@ -117,7 +121,7 @@ def test_every_operator_is_accounted_for(name: str) -> None:
 def test_importing_the_networks_needs_no_torch() -> None:
     code = (
         "import sys, workloads.transformer, workloads.gpt2, workloads.minilm, workloads.efficientnet, "
-        "workloads.mobilenet, workloads.retrace"
+        "workloads.mobilenet, workloads.darts, workloads.nasnet, workloads.randwire, workloads.retrace"
     )
     heavy = "print(sorted({'torch', 'numpy', 'sympy'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", f"{code}; {heavy}"], capture_output=True, text=True, check=True)
@@ -148,6 +152,10 @@ SIZES: Mapping[tuple[str, str], list[dict[str, int]]] = {
     ("gpt2-small", "logits"): [{"r": 1}, {"r": 7}],
     ("minilm-l6", "encoder"): [{"n": 1}, {"n": 2}, {"n": 128}],
     ("efficientnet-lite0", "network"): [{}],
+    ("darts-v2-cell", "cell"): [{}],
+    ("darts-v2-stack", "cells"): [{}],
+    ("nasnet-a-stack", "cells"): [{}],
+    ("randwire-ws32", "stage"): [{}],
     **{(name, "network"): [{}] for name in MOBILENETS},
 }  # fmt: skip
 
@@ -277,6 +285,15 @@ def test_mobilenets_name_their_layers_in_network_order() -> None:
     for name in MOBILENETS:
         assert [op.module.split(".")[0] for op, _ in weighted(name)] == wanted
     print(f"{len(MOBILENETS)} MobileNets of {len(wanted)} layers")
+
+
+def test_a_run_reports_mobilenets_layer_by_layer() -> None:
+    from hwsim.simulate import run
+
+    document = run("i7-6900k", "mobilenet-v1-0.25-160", interval=False).as_json()
+    told = [layer["name"].removeprefix("network.") for layer in document["layers"]]
+    wanted = [op.name for op, _ in weighted("mobilenet-v1-0.25-160")]
+    assert [name for name in told if name in wanted] == wanted
 
 
 # --- structure --------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import bad_input
-from hwsim.quant.formats import Ints, Reals
+from hwsim.quant.formats import Ints
 
 INT32_MAX = (1 << 31) - 1
 SMALLEST_N0 = -32
@@ -105,16 +105,3 @@ def reach_of(weights: Ints, zero: Ints, input_zero: int, input_bits: int) -> Int
     centred = weights.reshape(weights.shape[0], -1) - np.reshape(zero, (-1, 1))
     reach: Ints = np.abs(centred).sum(axis=1) * farthest
     return reach
-
-
-def fold_batch_norm(
-    weights: Reals, bias: Reals, gain: Reals, shift: Reals
-) -> tuple[Reals, Reals]:  # fmt: skip
-    """Weights (channels first) and bias that give gain*(conv + bias) + shift without the norm."""
-    return weights * gain.reshape((-1, *(1,) * (weights.ndim - 1))), bias * gain + shift
-
-
-def norm_as_affine(gamma: Reals, beta: Reals, mean: Reals, variance: Reals, epsilon: float) -> tuple[Reals, Reals]:
-    """A batch norm in inference as gain*z + shift."""
-    gain = gamma / np.sqrt(variance + epsilon)
-    return gain, beta - mean * gain
