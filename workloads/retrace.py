@@ -15,6 +15,10 @@ TARGETS = {
     "gpt2_small.json": "workloads.gpt2:small",
     "minilm_l6.json": "workloads.minilm:pruned",
     "efficientnet_lite0.json": "workloads.efficientnet:lite0",
+    "darts_v2_cell.json": "workloads.darts:normal_cell",
+    "darts_v2_stack.json": "workloads.darts:normal_stack",
+    "nasnet_a_stack.json": "workloads.nasnet:normal_stack",
+    "randwire_ws32.json": "workloads.randwire:stage",
     **{
         f"mobilenet_v1_{width}_{resolution}.json": f"workloads.mobilenet:{mobilenet.target_name(width, resolution)}"
         for width in mobilenet.WIDTHS
