@@ -72,7 +72,7 @@ def test_efficientnets_peak_is_its_widest_depthwise_layer() -> None:
 
 
 def test_in_place_and_resident_inputs_move_the_peak_as_they_should() -> None:
-    for name in NETWORKS:
+    for name in ("darts-v2-cell", "darts-v2-stack", "randwire-ws32"):
         graph = next(iter(load_workload(name).graphs.values()))
         usual, over, resident = (
             search(from_workload(graph, {}, r)).peak_bits
