@@ -183,6 +183,15 @@ def test_cutting_weights_takes_the_first_of_the_largest() -> None:
     assert cut_to(0) == (2, 2, 2, 2)
 
 
+def test_five_percent_of_all_weights_are_the_slack() -> None:
+    """A difference of exactly 5 % of the sum is too much; a little less is not."""
+    eight = (8,) * 4
+    for first, wanted in ((900, (8, 4, 8)), (901, (4, 8, 8))):
+        layers = chain((first, 1, 1, 1), (1000, 1, 1, 1), (100, 1, 1, 1))
+        total = assign.flash_bits(layers, Bits((8,) * 3, eight), Scheme.PC)
+        assert assign.cut_weights(layers, eight, total - BYTE, Scheme.PC) == wanted
+
+
 def test_a_tensor_takes_whole_bytes() -> None:
     assert [assign.tensor_bits(5, width) for width in (8, 4, 2)] == [40, 24, 16]
 

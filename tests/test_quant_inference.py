@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -220,6 +221,36 @@ def test_golden_function_is_its_slow_twin(kind: Kind, deep: bool) -> None:
             codes = quantize_input(network, inputs[:1].numpy().transpose(0, 2, 3, 1))
             assert np.array_equal(infer(network, codes)[0], twin(network, codes[0]))
     print(f"{kind.value}: {3 * len(cases)} layers equal to the twin")
+
+
+@pytest.mark.parametrize("kind", [Kind.CONV, Kind.DEPTHWISE], ids=lambda kind: kind.value)
+def test_unequal_padding(kind: Kind) -> None:
+    """Zeros on all sides differ in number, as PyTorch layers cannot have them but integer networks can."""
+    for case, padding in enumerate(((1, 0, 2, 3), (0, 2, 1, 0), (2, 1, 0, 1))):
+        chain, inputs = random_chain(kind, Recipe.PC_ICN, (8, 4, 2), 3 * case + 1)
+        network = convert(chain, tuple(inputs.shape[1:]))
+        [layer] = network.layers
+        assert isinstance(layer, Product)
+        window = replace(layer.window, padding=padding)
+        value = network.values[layer.output]
+        size = window.out(*network.values["input"].shape[:2])
+        values = {**network.values, layer.output: replace(value, shape=(*size, value.shape[2]))}
+        changed = check(replace(network, values=values, layers=(replace(layer, window=window),)))
+        found = golden(changed, inputs)
+        assert np.array_equal(found, deployed_codes(changed, inputs))
+        codes = quantize_input(changed, inputs[:1].numpy().transpose(0, 2, 3, 1))
+        assert np.array_equal(found[0], twin(changed, codes[0]))
+
+
+def test_a_layer_that_is_always_zero_is_converted() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 2, 1)).double()
+    with torch.no_grad():
+        net[0].bias.fill_(-100.0)
+    images = torch.rand(2, 3, 4, 4, dtype=torch.float64)
+    network = convert(prepare(net, Bits((4, 4), (8, 4, 8)), Recipe.PL_ICN, images).double(), (3, 4, 4))
+    codes = infer_all(network, quantize_input(network, images.numpy().transpose(0, 2, 3, 1)))
+    assert not codes["0"].any()
 
 
 # --- thresholds -------------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hwsim.quant.chain import Kind
-from hwsim.quant.formats import TINY
 from hwsim.quant.training import quantizers as q
 
 RELU6 = 6.0
@@ -40,7 +39,7 @@ class Output(nn.Module):
         self.bits, self.relu, self.ceiling, self.nearest = bits, relu, ceiling, nearest
         self.observe = False
         self.low = nn.Parameter(torch.tensor(0.0), requires_grad=not (relu or nearest))
-        self.high = nn.Parameter(torch.tensor(TINY), requires_grad=not nearest)
+        self.high = nn.Parameter(torch.tensor(0.0), requires_grad=not nearest)
 
     def forward(self, z: Tensor) -> Tensor:
         if self.observe:
@@ -56,10 +55,12 @@ class Output(nn.Module):
         with torch.no_grad():
             if self.relu:
                 flat = passed.reshape(-1)
-                self.high.copy_(q.best_high(flat[:: 1 + len(flat) // SAMPLES], self.bits).clamp(min=TINY))
+                self.high.copy_(q.best_high(flat[:: 1 + len(flat) // SAMPLES], self.bits))
             else:
                 self.high.copy_(torch.maximum(self.high, passed.max()))
                 self.low.copy_(torch.minimum(self.low, passed.min()))
+            if self.high <= self.low:
+                self.high.copy_(self.low + 1)  # Always 0 in the samples: any range will do.
         return passed
 
     def format(self) -> tuple[float, int]:
