@@ -1,6 +1,6 @@
 """In-order RISC-V cores that run compiled layers: instructions times cycles, waits for operands, waits for lines.
 
-    cycles = sum over kinds (executed x cycles) + interlocks + misses x wait
+    cycles = sum over kinds (executed x cycles) + waits + misses x wait
 
 What a call executes comes from the compiled code itself (`accelerators.mcu.rv32.profile`); what each instruction costs
 is in the design, from the documentation of its core.
@@ -86,7 +86,7 @@ def cycles_of(design: Design, call: Call) -> int:
     )
     memory = call.load * design.load_cycles + call.store * design.store_cycles
     misses = call.fetch_misses * design.fetch_miss_cycles + call.load_misses * design.load_miss_cycles
-    return arithmetic + branches + memory + call.interlock_cycles + misses
+    return arithmetic + branches + memory + call.wait_cycles + misses
 
 
 @pure
@@ -114,8 +114,7 @@ class Rv32Model:
     Counts = Counts
     kernels: ClassVar[Mapping[type, Any]] = {Call: count}
     structural = frozenset(
-        {"icache_bits", "dcache_bits", "line_bits", "load_use_cycles", "multiply_use_cycles", "shift_use_cycles",
-         "jump_register_use_cycles"}
+        name for name in Design.__dataclass_fields__ if name.endswith(("_cycles", "cache_bits", "line_bits"))
     )  # fmt: skip
     holdings: ClassVar[Mapping[type, Any]] = {}
     accuracy: ClassVar[Mapping[str, str]] = {"": UNVALIDATED, "latency": RTL_VALIDATED}

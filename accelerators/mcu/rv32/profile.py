@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
+from accelerators.mcu.rv32 import pipeline
 from accelerators.mcu.rv32.cache import as_ints, lines_of_blocks, missed
 from accelerators.mcu.rv32.design import BITS_PER_BYTE, Design
-from accelerators.mcu.rv32.instructions import Instruction, Kind
+from accelerators.mcu.rv32.instructions import Kind
+from accelerators.mcu.rv32.pipeline import Codes, Passage
 from accelerators.mcu.rv32.trace import Trace, block_end, block_start
 
 
@@ -35,7 +37,7 @@ class Call(NamedTuple):
     passed_ahead: int
     jump: int
     jump_register: int
-    interlock_cycles: int
+    wait_cycles: int
     fetch_misses: int
     load_misses: int
 
@@ -49,6 +51,9 @@ def call_of(trace: Trace, number: int, design: Design) -> Call:
     blocks = trace.blocks[first:last]
     codes = {block: trace.code(block) for block in set(blocks)}
     edges = Counter(pairwise(blocks))
+    passages = pipeline.passages(blocks, codes, design)
+    missing = load_misses(trace, number, design) if design.dcache_bits else []
+    pending = sum(passage.pending[load] for passage, load in loads_of(passages, missing))
     kinds = kinds_of(Counter(blocks), codes)
     taken, passed = branches_of(edges, codes)
     return Call(
@@ -66,13 +71,10 @@ def call_of(trace: Trace, number: int, design: Design) -> Call:
         passed_ahead=passed[False],
         jump=kinds[Kind.JUMP],
         jump_register=kinds[Kind.JUMP_REGISTER],
-        interlock_cycles=sum(n * waits_of(codes[a], codes[b], design) for (a, b), n in edges.items()),
+        wait_cycles=sum(one.waited for one in passages) + pending,
         fetch_misses=fetch_misses(trace, number, design) if design.icache_bits else 0,
-        load_misses=load_misses(trace, number, design) if design.dcache_bits else 0,
+        load_misses=len(missing),
     )
-
-
-Codes = Mapping[int, Sequence[Instruction]]
 
 
 def kinds_of(blocks: Counter[int], codes: Codes) -> Counter[Kind]:
@@ -96,34 +98,6 @@ def branches_of(edges: Counter[tuple[int, int]], codes: Codes) -> tuple[Counter[
     return taken, passed
 
 
-# --- interlocks -------------------------------------------------------------------------------------------------------
-
-
-def use_cycles(kind: Kind, design: Design) -> int:
-    """How long an instruction right behind one of `kind` waits for its result."""
-    if kind == Kind.LOAD:
-        return design.load_use_cycles
-    if kind in (Kind.MULTIPLY, Kind.MULTIPLY_HIGH):
-        return design.multiply_use_cycles
-    return design.shift_use_cycles if kind == Kind.SHIFT else 0
-
-
-def waits_of(before: Sequence[Instruction], block: Sequence[Instruction], design: Design) -> int:
-    """Cycles that instructions of `block` wait for operands when it runs behind `before`."""
-    ready: dict[int, int] = {}
-    time = waited = 0
-    for position, instruction in enumerate((*before, *block)):
-        needed = max((ready.get(register, 0) for register in instruction.reads if register), default=0)
-        if instruction.kind == Kind.JUMP_REGISTER and design.jump_register_use_cycles:
-            needed += design.jump_register_use_cycles * (needed >= time > 0)
-        wait = max(0, needed - time)
-        waited += wait if position >= len(before) else 0
-        time += wait + 1
-        if instruction.writes:
-            ready[instruction.writes] = time + use_cycles(instruction.kind, design)
-    return waited
-
-
 # --- caches -----------------------------------------------------------------------------------------------------------
 
 
@@ -138,11 +112,21 @@ def fetch_misses(trace: Trace, number: int, design: Design) -> int:
     return int((miss & (block >= first) & (block < last)).sum())
 
 
-def load_misses(trace: Trace, number: int, design: Design) -> int:
-    """Lines of data that a call waits for, after all that ran before it. Stores fetch none."""
+def load_misses(trace: Trace, number: int, design: Design) -> list[int]:
+    """Which loads of a call (numbered from 0) wait for a line, after all that ran before it. Stores fetch none."""
     _, _, first, last = trace.spans[number]
     accesses = as_ints(trace.accesses)
     loads = accesses & 1 == 0
     position = np.flatnonzero(loads)
     miss = missed((accesses[loads] >> 1) // (design.line_bits // BITS_PER_BYTE), design.dcache_bits // design.line_bits)
-    return int((miss & (position >= first) & (position < last)).sum())
+    inside = (position >= first) & (position < last)
+    return [int(n) for n in np.flatnonzero(miss[inside])]
+
+
+def loads_of(passages: Sequence[Passage], numbers: Sequence[int]) -> Iterator[tuple[Passage, int]]:
+    """For loads numbered through a call: the passage each is in, and its number there."""
+    if not len(numbers):
+        return
+    ends = np.cumsum([len(one.pending) for one in passages])
+    for number, at in zip(numbers, np.searchsorted(ends, numbers, side="right"), strict=True):
+        yield passages[at], int(number - ends[at] + len(passages[at].pending))
