@@ -145,8 +145,8 @@ def text(core: str) -> str:
     drawn = list(runs(core))
     families = sorted({family(shape, task) for shape, task in drawn if held_out(core, shape, task)})
     cases = "\n".join(_line(number, shape, task) for number, (shape, task) in enumerate(drawn, 1))
-    return f"""# Layers on {core}. Written by draw.py; edit that, not this. The families under `held_out` were fixed before
-# the model of the core was compared with it.
+    return f"""# Layers on {core}. Written by draw.py; edit that, not this.
+# The families under `held_out` were fixed before the model of the core was compared with it.
 circuit: mcu-{core}
 design: {core}
 tolerance:

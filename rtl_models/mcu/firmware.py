@@ -1,8 +1,9 @@
-"""The memory of a core: the compiled kernel with its few lines of start code, and behind them the numbers of a layer."""
+"""The memory of a core: a compiled kernel with its few lines of start code, and behind them the numbers of a layer."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,18 +29,25 @@ UNWRITTEN = b"\xa5"
 """What outputs hold before a call, to show what is not written."""
 
 
-@cache
-def code_of(isa: Isa, kernel: Kernel) -> bytes:
-    """The start code linked with one kernel and what it calls, from address 0 on. Raises InputError where there is no compiler."""
-    compiled = build(isa, sorted(C_FOLDER.glob("*.c")), ("-r",))
+def linked(isa: Isa, sources: Sequence[Path], function: str) -> bytes:
+    """The start code linked with `function` and what it calls, from address 0 on.
+
+    Raises InputError where there is no compiler.
+    """
     script = FOLDER / "link.ld"
     said = hashlib.sha256(script.read_bytes()).hexdigest()[:16]
-    options = (f"-DKERNEL={kernel.name}", f"-DSTACK={MEMORY_BYTES}", f"-DLINK_{said}", f"-Wl,-T,{script}")
-    program = load(build(isa, [FOLDER / "start.S", compiled], (*options, "-Wl,--gc-sections")), isa)
+    options = (f"-DKERNEL={function}", f"-DSTACK={MEMORY_BYTES}", f"-DLINK_{said}", f"-Wl,-T,{script}")
+    program = load(build(isa, [FOLDER / "start.S", *sources], (*options, "-Wl,--gc-sections")), isa)
     content = bytearray(max(start + len(data) for start, data in program.segments))
     for start, data in program.segments:
         content[start : start + len(data)] = data
     return bytes(content)
+
+
+@cache
+def code_of(isa: Isa, kernel: Kernel) -> bytes:
+    """`linked` for one kernel. All of them are compiled once and linked one by one."""
+    return linked(isa, [build(isa, sorted(C_FOLDER.glob("*.c")), ("-r",))], kernel.name)
 
 
 @dataclass(frozen=True)
@@ -67,12 +75,16 @@ def image_of(isa: Isa, kernel: Kernel, shape: Shape, data: LayerData, calls: int
     output += padding
     structs = [layer_struct(pointers | {"output": base + i * len(output)}, shape, data) for i in range(calls)]
     first = _append(content, b"".join(structs), 0)
-    parameters = calls.to_bytes(4, "little") + first.to_bytes(4, "little")
-    content[PARAMETERS : PARAMETERS + len(parameters)] = parameters
+    set_parameters(content, calls, first)
     if len(content) > MEMORY_BYTES - STACK_BYTES:
         rule = f"a layer must fit into {MEMORY_BYTES - STACK_BYTES} bytes with its code"
         raise bad_input("memory", len(content), rule, "Make it smaller.")
     return Image(bytes(content), base, output * calls, calls)
+
+
+def set_parameters(content: bytearray, calls: int, layer: int) -> None:
+    """Say how often to call, and where the first `struct nn_layer` lies."""
+    content[PARAMETERS : PARAMETERS + 8] = calls.to_bytes(4, "little") + layer.to_bytes(4, "little")
 
 
 def _append(content: bytearray, array: bytes, spacing_bytes: int) -> int:

@@ -1,4 +1,4 @@
-"""What a case runs: one layer with random numbers, and what has to come out of it, in numpy from the arithmetic alone."""
+"""What a case runs: a layer with random numbers, and what has to come out of it, in numpy from the arithmetic alone."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ histories take equal time, so each is worked out once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from accelerators.mcu.rv32.design import Design
@@ -41,7 +42,7 @@ def passages(blocks: Sequence[int], codes: Codes, design: Design) -> list[Passag
 
 def _passage(history: Sequence[int], codes: Codes, design: Design) -> Passage:
     pipeline = Pipeline(design)
-    for before, after in zip(history, history[1:], strict=False):
+    for before, after in pairwise(history):
         taken = block_end(before) != block_start(after)
         for instruction in codes[before]:
             pipeline.issue(instruction, taken)
