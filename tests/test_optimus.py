@@ -203,7 +203,7 @@ def test_plain_and_compiled_agree_on_packed_products_and_fetches() -> None:
     """The task types that the conformance suite's designs and workloads do not lower to."""
     compared = 0
     for task in (
-        PackedProduct(30, 2048, 512, 262_144, 7_900, 3, 5_000_000, 150_000_000, 15_360, 122_880, 2, 100),
+        PackedProduct(30, 2048, 512, 262_144, 7_900, 3, 5_000_000, 150_000_000, 15_360, 122_880, 61_440, 1, 2, 100),
         Fetch(40_000, 2),
     ):
         designs = itertools.cycle(itertools.islice(random_designs(SHIPPED.model, SHIPPED.design, seed=3), 300))
@@ -482,10 +482,14 @@ def test_masks_are_packed_and_measured(tmp_path: Path, stored: Any) -> None:
     program = program_of(masked(tmp_path, stored), design)
     tiles = [sparse.pack(MASK[at : at + 128], 16, 64) for at in (0, 128, 256)]
     runs = [sparse.windowed_run_plain(tile, 8, 2) for tile in tiles]
-    cycles = sum(1 + 2 * run.cycles for run in runs)
-    bits = sum(tile.bits(16) for tile in tiles)
     assert [run.columns for run in runs] == [100, 100, 100]
-    assert program.tasks == [PackedProduct(2, 300, 100, int(MASK.sum()), cycles, 3, bits, 2 * bits, 600, 0, 1, 0)]
+    writing = [2, 2, 1]  # results of the deepest set over its ways; a row takes longer
+    assert program.tasks == [
+        PackedProduct(2, rows, 100, tile.nnz, 1 + 2 * run.cycles, 1, bits, 2 * bits, 200, 0, 2 * rows, runs, left, 0)
+        for rows, tile, run, bits, runs, left in zip(
+            (128, 128, 44), tiles, runs, [tile.bits(16) for tile in tiles], (1, 0, 0), writing, strict=True
+        )
+    ]
     assert any("real masks" in note for note in program.notes)
 
 

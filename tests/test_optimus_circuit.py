@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections import Counter
 from functools import lru_cache
 
@@ -11,10 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accelerators.optimus import closed_form
 from hwsim.cosim.case import Case, CaseFile, read_cases
+from hwsim.cosim.compare import percentile
+from hwsim.cosim.golden import check_model, read_golden
 from hwsim.errors import InputError
 from rtl_models.optimus import data, draw, images
-from rtl_models.optimus.bench import CIRCUIT
+from rtl_models.optimus.bench import CIRCUIT, run_cycles
 from rtl_models.optimus.data import Kind, Pattern, Task, Values
 
 
@@ -254,5 +258,76 @@ def test_what_the_circuit_cannot_hold_is_refused() -> None:
 def test_every_case_has_what_drives_it_and_a_program() -> None:
     for case in case_file().cases:
         stimulus = CIRCUIT.stimulus(case.design, case.task, case.seed)
-        assert len(CIRCUIT.program(case.design, case.task, case.seed)) == case.task.products
+        steps = images.steps(case.design, case.task, case.seed)
+        assert len(steps) == case.task.products
+        assert len(CIRCUIT.program(case.design, case.task, case.seed)) == sum(len(step.pieces) for step in steps)
         assert 0 <= stimulus.exact["run"] < stimulus.limit
+
+
+# --- the model against golden.csv ---------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def golden() -> dict[str, dict[str, str]]:
+    return {row["name"]: row for row in read_golden(CIRCUIT)}
+
+
+def test_the_model_holds_to_golden() -> None:
+    """Cycles within tolerance, run cycles, counts and words exactly."""
+    assert check_model(CIRCUIT) == []
+
+
+def figures(errors: list[float]) -> str:
+    sizes = sorted(map(abs, errors))
+    p95 = percentile(sizes, 0.95)
+    return (
+        f"{len(errors)} cases, bias {sum(errors) / len(errors):+.3%}, median {percentile(sizes, 0.5):.3%}, "
+        f"MAPE {sum(sizes) / len(sizes):.3%}, p95 {p95:.3%}, worst {sizes[-1]:.3%}"
+    )
+
+
+def test_errors_are_within_tolerance_in_development_and_held_out_families_alike() -> None:
+    file, errors = case_file(), {}
+    for case in file.cases:
+        row = golden()[case.name]
+        error = float(row["model_total"]) / float(row["rtl_total"]) - 1
+        errors.setdefault((group(case), case.held_out), []).append(error)
+        errors.setdefault(("all", case.held_out), []).append(error)
+    for (kind, held_out), of_group in sorted(errors.items()):
+        print(f"{kind}, {'held out' if held_out else 'development'}: {figures(of_group)}")
+    for held_out in (False, True):
+        sizes = sorted(map(abs, errors["all", held_out]))
+        assert sum(sizes) / len(sizes) <= file.tolerance.mape
+        assert percentile(sizes, 0.95) <= file.tolerance.p95
+        assert sizes[-1] <= file.tolerance.worst
+
+
+def test_run_cycles_are_the_kernels_and_the_closed_form_is_printed_beside() -> None:
+    errors = {False: [], True: []}
+    for case in case_file().cases:
+        run = int(golden()[case.name]["exact_run"])
+        assert run == run_cycles(case.design, case.task, case.seed), case.name
+        if group(case) == "sobol" and run:
+            errors[case.held_out].append(closed_run_cycles(case) / run - 1)
+    for held_out, of_group in errors.items():
+        print(f"closed form, {'held out' if held_out else 'development'}: {figures(of_group)}")
+
+
+def closed_run_cycles(case: Case) -> int:
+    """Cycles in which rows run as the closed form has them, piece by piece for the non-zeros that are there."""
+    d = case.design
+    return case.task.rows * sum(
+        closed_form.windowed_cycles(d.weight_format, p.packed.nnz, *p.packed.shape, d.macs, d.sets, d.window, d.rate)
+        for step in images.steps(d, case.task, case.seed)
+        for p in step.pieces
+    )
+
+
+def test_events_of_the_model_end_when_the_circuit_does() -> None:
+    """The array stepped cycle by cycle, its pieces placed by the port's rules, has the circuit's own cycles exactly."""
+    every = 1 if os.environ.get("HWSIM_DEEP") else 5
+    chosen = case_file().cases[::every]
+    for case in chosen:
+        last = max(event.cycle for event in CIRCUIT.trace(case.design, case.task, case.seed) if event.name == "done")
+        assert last + 1 == int(golden()[case.name]["rtl_total"]), case.name
+    print(f"{len(chosen)} cases stepped")

@@ -267,6 +267,23 @@ def test_a_column_that_fits_no_slot_is_refused() -> None:
         sparse.pieces(np.ones((2048, 4), bool), design)
 
 
+def stepped(design: Design, found: list[sparse.Piece], rows: int) -> list[Event]:
+    """Events of a product: with load_overlap of all pieces at once, else of one piece after the other, each of which
+    finds all results written."""
+    if design.load_overlap:
+        return list(trace.product_events(design, found, rows))
+    events: list[Event] = []
+    for number, piece in enumerate(found):
+        start = 1 + max((e.cycle for e in events if e.name == "free"), default=-1)
+        alone = trace.product_events(design, [piece], rows)
+        events = [e for e in events if e.name != "done"]
+        events += [
+            Event(start + cycle, name, numbers if name == "done" else (number, *numbers[1:]))
+            for cycle, name, numbers in alone
+        ]
+    return events
+
+
 def test_held_cycles_are_those_of_a_slow_simulation() -> None:
     """Cycles, and everything that passes the buffers, counted from the events of every cycle."""
     compared, kinds = 0, Counter[str]()
@@ -275,7 +292,7 @@ def test_held_cycles_are_those_of_a_slow_simulation() -> None:
         found = sparse.pieces(mask, design)
         task = masks.packed_product(mask, design, rows)
         counts = tasks.count_packed(design, task)
-        events = list(trace.product_events(design, found, rows))
+        events = stepped(design, found, rows)
         held = 1 + max((e.cycle for e in events if e.name == "free"), default=-1)
         assert task.cycles == held
         assert (events[-1].name, events[-1].cycle) == ("done", held - 1 + counts.array_drain_cycles)
@@ -291,7 +308,30 @@ def test_held_cycles_are_those_of_a_slow_simulation() -> None:
         kinds["a piece with nothing in it"] += mask.any() and any(p.packed.nnz == 0 for p in found)
         kinds["an empty set"] += any((p.packed.lengths.sum(axis=1) == 0).any() for p in found)
     print(f"{compared} products: {dict(kinds)}")
-    assert min(kinds.values()) >= 5
+    assert min(kinds.values()) >= 3
+
+
+def test_rows_wait_for_sums_that_wait_for_results() -> None:
+    """Short rows after a deep tile, where writing is the longest of all: rare among the products above."""
+    waiting = Counter[str]()
+    for seed in range(200):
+        rng = np.random.default_rng((31, seed))
+        mask = bernoulli(rng, int(rng.integers(40, 120)), int(rng.integers(1, 12)), 0.1)
+        sets, rows = int(rng.integers(1, 3)), int(rng.integers(2, 5))
+        design = dataclasses.replace(
+            SHIPPED, macs=sets * int(rng.integers(1, 3)), sets=sets, window=4, rate=4, accumulators=mask.shape[0] // 2,
+            weight_buffer_bits=int(rng.choice([1 << 10, 1 << 11])),
+        )  # fmt: skip
+        found = masks.measured(mask, design)
+        task = masks.packed_product(mask, design, rows)
+        events = list(trace.product_events(design, sparse.pieces(mask, design), rows))
+        assert task.cycles == 1 + max(e.cycle for e in events if e.name == "free")
+        assert events[-1].cycle == task.cycles - 1 + tasks.count_packed(design, task).array_drain_cycles
+        plain = [array.piece_cycles(design, rows, p.outputs, p.columns, p.run, p.opens, p.closes) for p in found]
+        waiting["set aside"] += any(not p.closes for p in found) and task.cycles > sum(plain)
+        waiting["written"] += all(p.closes for p in found) and task.cycles > sum(plain)
+    print(dict(waiting))
+    assert min(waiting["set aside"], waiting["written"]) >= 10
 
 
 def passed(events: list[Event], found: list[sparse.Piece], design: Design, rows: int) -> tuple[int, int]:

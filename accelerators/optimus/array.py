@@ -67,7 +67,7 @@ def piece_cycles(design: Design, rows: int, outputs: int, columns: int, run: int
 
     Fill and sums of the first row; then rows of max(run, max(D', F') + P'), where F' and P' are for the next row of
     the piece and D' is that of the row before. At a first row nothing is left of D': sums that the piece before set
-    aside took as long as those that came back since, and for results that are written the array does not wait.
+    aside took as long as those that came back since, and results are written while the array goes on (`late_cycles`).
     """
     fill = fill_cycles(design, columns)
     back = returning_cycles(design, rows, outputs, opens)
@@ -77,6 +77,23 @@ def piece_cycles(design: Design, rows: int, outputs: int, columns: int, run: int
     first = max(run, fill + back)
     between = max(run, max(end, fill) + back)
     return fill + back + first + (rows - 2) * between + max(run, end)
+
+
+@pure
+def late_cycles(
+    design: Design, rows: int, outputs: int, columns: int, run: int, opens: int, closes: int, before: int
+) -> int:
+    """Cycles for which a piece holds the array beyond `piece_cycles` when results of what ran before it are still
+    written in its first `before` cycles: the sums of its first row wait for them, and its second row for those sums."""
+    if rows == 1:
+        return 0
+    fill = fill_cycles(design, columns)
+    back = returning_cycles(design, rows, outputs, opens)
+    end = ending_cycles(design, rows, outputs, closes)
+    late = max(0, before - fill - back - max(run, fill + back))
+    if rows == 2:
+        return max(run, end + late) - max(run, end)
+    return max(run, max(end + late, fill) + back) - max(run, max(end, fill) + back)
 
 
 @pure

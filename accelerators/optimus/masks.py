@@ -5,7 +5,7 @@ from __future__ import annotations
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,6 +101,7 @@ class MeasuredPiece(NamedTuple):
 
     outputs: int
     columns: int
+    nnz: int
     run: int
     seen: int
     stored_bits: int
@@ -126,25 +127,35 @@ def measured_piece(piece: sparse.Piece, design: Design) -> MeasuredPiece:
     read_bits = entries + run.columns * closed_form.column_bits(*of_tile)
     stored_bits = piece.bits(design.value_width_bits)
     return MeasuredPiece(
-        outputs, columns, run.cycles, run.columns, stored_bits, read_bits, int(piece.opens), int(piece.closes)
-    )
+        outputs, columns, packed.nnz, run.cycles, run.columns, stored_bits, read_bits, int(piece.opens),
+        int(piece.closes),
+    )  # fmt: skip
 
 
 class Occupancy(NamedTuple):
-    """Cycles for which the pieces of a product hold the array, and in which results are still written after that."""
+    """Cycles for which pieces of a product hold the array, and in which results are still written after that."""
 
     held: int
     writing: int
 
 
-def occupancy(design: Design, pieces: Iterable[MeasuredPiece], rows: int) -> Occupancy:
-    """The pieces of one product, one after the other as if all were loaded and no earlier product were written."""
-    total = writing = 0
+def occupancies(design: Design, pieces: Iterable[MeasuredPiece], rows: int) -> Iterator[Occupancy]:
+    """Each piece of one product, one after the other as if no earlier product were written and, with load_overlap, all
+    pieces were loaded. Without it a piece finds all results written: its own load lies between."""
+    writing = 0
     for p in pieces:
-        held = array.piece_cycles(design, rows, p.outputs, p.columns, p.run, p.opens, p.closes)
+        if not design.load_overlap:
+            writing = 0
+        shape = (design, rows, p.outputs, p.columns, p.run, p.opens, p.closes)
+        held = array.piece_cycles(*shape) + array.late_cycles(*shape, writing)
         writing = array.writing_cycles(design, rows, p.outputs, held, p.closes, writing)
-        total += held
-    return Occupancy(total, writing)
+        yield Occupancy(held, writing)
+
+
+def occupancy(design: Design, pieces: Iterable[MeasuredPiece], rows: int) -> Occupancy:
+    """All pieces of one product, as in `occupancies`."""
+    each = list(occupancies(design, pieces, rows))
+    return Occupancy(sum(one.held for one in each), each[-1].writing)
 
 
 @lru_cache(maxsize=4096)
@@ -164,22 +175,57 @@ def measured(mask: Mask, design: Design) -> list[MeasuredPiece]:
     return found
 
 
-def packed_product(mask: Mask, design: Design, rows: int, spilled: int = 0) -> PackedProduct:
-    """The product of `rows` input vectors with a matrix of this mask (outputs x columns), measured on `design`.
-    `spilled` outputs leave the chip. Raises InputError when a column does not fit a slot of the weight buffer."""
+def packed_pieces(mask: Mask, design: Design, rows: int, spilled: int = 0) -> list[PackedProduct]:
+    """The product of `rows` input vectors with a matrix of this mask (outputs x columns), measured on `design`, as a
+    task a piece: each is loaded, and holds the array, by itself.
+
+    `spilled` is not 0 where the outputs leave the chip. Raises InputError when a column does not fit a slot of the
+    weight buffer.
+    """
     found = measured(mask, design)
-    cycles, writing = occupancy(design, found, rows)
+    return [
+        _piece_task(p, one, rows, first=number == 0, leaves=spilled > 0)
+        for number, (p, one) in enumerate(zip(found, occupancies(design, found, rows), strict=True))
+    ]
+
+
+def _piece_task(p: MeasuredPiece, occupied: Occupancy, rows: int, *, first: bool, leaves: bool) -> PackedProduct:
+    results = rows * p.outputs * p.closes
     return PackedProduct(
         rows=rows,
-        outputs=mask.shape[0],
-        columns=mask.shape[1],
-        nnz=int(np.count_nonzero(mask)),
-        cycles=cycles,
-        pieces=len(found),
-        stored_bits=sum(p.stored_bits for p in found),
-        read_bits=rows * sum(p.read_bits for p in found),
-        elements_read=rows * sum(p.seen for p in found),
-        sums_aside=rows * sum(p.outputs for p in found if not p.opens) if rows > 1 else 0,
-        writing=writing,
-        spilled=spilled,
+        outputs=p.outputs,
+        columns=p.columns,
+        nnz=p.nnz,
+        cycles=occupied.held,
+        pieces=1,
+        stored_bits=p.stored_bits,
+        read_bits=rows * p.read_bits,
+        elements_read=rows * p.seen,
+        sums_aside=rows * p.outputs if rows > 1 and not p.opens else 0,
+        results=results,
+        runs=int(first),
+        writing=occupied.writing,
+        spilled=results if leaves else 0,
     )
+
+
+SUMS = (
+    "nnz",
+    "cycles",
+    "pieces",
+    "stored_bits",
+    "read_bits",
+    "elements_read",
+    "sums_aside",
+    "results",
+    "runs",
+    "spilled",
+)
+
+
+def packed_product(mask: Mask, design: Design, rows: int, spilled: int = 0) -> PackedProduct:
+    """The pieces of `packed_pieces` as one task, for what is asked of the whole product: in time, pieces of one task
+    are taken to be alike."""
+    pieces = packed_pieces(mask, design, rows, spilled)
+    sums = {name: sum(getattr(piece, name) for piece in pieces) for name in SUMS}
+    return pieces[-1]._replace(outputs=mask.shape[0], columns=mask.shape[1], **sums)

@@ -163,20 +163,26 @@ def _weight_product(
 ) -> tuple[int, ...]:
     spilled = plan.spilled(rows * outputs)
     path = mask_path(plan.workload)
-    task: SparseProduct | PackedProduct | None = None
     if path is not None and groups == 1:
         from accelerators.optimus import masks  # numpy is only needed here
 
         file = masks.mask_file(path)
         if weight in file.names:
             mask = file.mask(weight, (columns, outputs) if transposed else (outputs, columns))
-            task = masks.packed_product(mask.T if transposed else mask, plan.design, rows, spilled)
-            plan.weights[weight] = Matrix(outputs, columns, task.nnz, task.stored_bits)
-    if task is None:
-        nnz = round(outputs * columns // groups * _density(item, plan, weight))
-        plan.weights[weight] = Matrix(outputs, columns, nnz)
-        task = SparseProduct(rows, outputs, columns, nnz, spilled)
+            pieces = masks.packed_pieces(mask.T if transposed else mask, plan.design, rows, spilled)
+            nnz, stored_bits = sum(p.nnz for p in pieces), sum(p.stored_bits for p in pieces)
+            plan.weights[weight] = Matrix(outputs, columns, nnz, stored_bits)
+            return _pieces(item, plan, pieces, read)
+    nnz = round(outputs * columns // groups * _density(item, plan, weight))
+    plan.weights[weight] = Matrix(outputs, columns, nnz)
+    task = SparseProduct(rows, outputs, columns, nnz, spilled)
     return (plan.add(item, task, item.after, read),)
+
+
+def _pieces(item: Item, plan: Plan, pieces: Sequence[PackedProduct], read: int) -> tuple[int, ...]:
+    """A step a piece; the last one's results are written last. What the first one fetches, the others find there."""
+    steps = [plan.add(item, piece, item.after, 0 if at else read) for at, piece in enumerate(pieces)]
+    return (steps[-1],)
 
 
 def _density(item: Item, plan: Plan, weight: str) -> float:

@@ -67,7 +67,7 @@ class SparseProduct(NamedTuple):
 
 
 class PackedProduct(NamedTuple):
-    """A `SparseProduct` whose mask is known, measured on its packed pieces.
+    """A `SparseProduct` whose mask is known, measured on its packed pieces; or one of these pieces.
 
     cycles         for which the array is held, all rows and pieces
     pieces         in which the matrix passes through the weight buffer
@@ -75,6 +75,8 @@ class PackedProduct(NamedTuple):
     read_bits      of weights read from their buffer, all rows
     elements_read  input elements that come into the window, all rows
     sums_aside     partial sums that are set aside, and come back, all rows
+    results        outputs that are written, all rows: none by a piece that is not the last of its tile
+    runs           contiguous runs in off-chip memory: 1, and 0 for a piece that follows another of its matrix
     writing        cycles in which results are still written when the array is held no more
     """
 
@@ -88,6 +90,8 @@ class PackedProduct(NamedTuple):
     read_bits: int
     elements_read: int
     sums_aside: int
+    results: int
+    runs: int
     writing: int
     spilled: int
 
@@ -175,6 +179,8 @@ class Held(NamedTuple):
     read_bits: int
     elements_read: int
     sums_aside: int
+    results: int
+    runs: int
     writing: int
 
 
@@ -216,7 +222,7 @@ def tile_held(design: Design, rows: int, outputs: int, columns: int, nnz: int) -
     """What one tile asks for, closed form. All columns come into the window, except where there are no non-zeros and
     it stays where it began."""
     if outputs < 1 or columns < 1:
-        return Held(0, 0, 0, 0, 0, 0, 0)
+        return Held(0, 0, 0, 0, 0, 0, 0, 0, 0)
     parts = tile_pieces(design, outputs, columns, nnz)
     seen = columns
     if nnz < 1 and design.weight_format != DENSE:
@@ -236,6 +242,8 @@ def tile_held(design: Design, rows: int, outputs: int, columns: int, nnz: int) -
         read_bits=rows * (elements * entry + seen * lengths),
         elements_read=rows * seen,
         sums_aside=aside,
+        results=rows * outputs,
+        runs=1,
         writing=write_cycles(design, outputs),
     )
 
@@ -255,6 +263,8 @@ def product_held(design: Design, rows: int, outputs: int, columns: int, nnz: int
         read_bits=full * each.read_bits + rest.read_bits,
         elements_read=full * each.elements_read + rest.elements_read,
         sums_aside=full * each.sums_aside + rest.sums_aside,
+        results=rows * outputs,
+        runs=1,
         writing=write_cycles(design, last_tile_rows(design, outputs)),
     )
 
@@ -344,13 +354,13 @@ def weight_product(design: Design, rows: int, outputs: int, columns: int, nnz: i
         vector_drain_cycles=0,
         chunks=max(1, held.pieces),
         dram_read_bits=held.stored_bits,
-        dram_read_runs=min(1, held.stored_bits),
+        dram_read_runs=min(held.runs, held.stored_bits),
         dram_write_bits=spilled_bits,
         dram_write_runs=min(1, spilled_bits),
         weight_read_bits=held.read_bits,
         weight_write_bits=held.stored_bits,
         activation_read_bits=held.elements_read * design.activation_width_bits + set_aside_bits,
-        activation_write_bits=rows * outputs * design.activation_width_bits + set_aside_bits,
+        activation_write_bits=held.results * design.activation_width_bits + set_aside_bits,
         fetched_bits=0,
         macs_executed=rows * multiplied,
         window_reads=rows * multiplied,
@@ -410,7 +420,15 @@ def count_sparse(design: Design, task: SparseProduct) -> Counts:
 def count_packed(design: Design, task: PackedProduct) -> Counts:
     """A weight product that was measured on its real mask."""
     held = Held(
-        task.cycles, task.pieces, task.stored_bits, task.read_bits, task.elements_read, task.sums_aside, task.writing
+        task.cycles,
+        task.pieces,
+        task.stored_bits,
+        task.read_bits,
+        task.elements_read,
+        task.sums_aside,
+        task.results,
+        task.runs,
+        task.writing,
     )
     return weight_product(design, task.rows, task.outputs, task.columns, task.nnz, held, task.spilled)
 

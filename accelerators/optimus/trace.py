@@ -98,10 +98,10 @@ class _Array:
             another = row + 1 < rows
             self.row(number, row, piece, fill if another else 0, back if another else 0)
             if piece.closes:
-                self.leaving = self.cycles_of(self.depth(piece), piece.packed.ways)
-                self.writing += self.leaving
+                self.writing += self.cycles_of(self.depth(piece), piece.packed.ways)
+                self.leaving = self.writing
             elif rows > 1:
-                self.leaving = self.moving_sums(piece)
+                self.leaving = self.writing + self.moving_sums(piece)
         self.events.append(Event(self.now - 1, "free", (number,)))
 
     def row(self, number: int, row: int, piece: Piece, fetching: int, loading: int) -> None:

@@ -53,7 +53,7 @@ _VERILATOR_OPTIONS = (
 )  # fmt: skip
 _OPTIMISE = ("OPT_FAST=-O2",)
 _ICARUS_OPTIONS = ("-g2012",)
-_FAILED = re.compile(r"^(?:ERROR|FATAL|%Error|%Fatal)\b.*", re.MULTILINE)
+_FAILED = re.compile(r"^(?:\[\d+\] )?(?:ERROR|FATAL|%Error|%Fatal)\b.*", re.MULTILINE)
 
 _DUMP = """`timescale 1ns/1ps
 module hwsim_dump;

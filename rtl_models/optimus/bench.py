@@ -7,7 +7,7 @@ tasks of the program.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -65,13 +65,15 @@ class OptimusCircuit:
         )
 
     def program(self, design: Any, task: Task, seed: int) -> Program:
-        """A step a product: measured on its mask, or for dense ones in closed form."""
+        """A step a piece, measured on its mask; or one in closed form for a dense product."""
         program = Program()
+        last: tuple[int, ...] = ()
         for number, product in enumerate(data.products(task, seed)):
             macs = task.rows * product.matrices.size
             layer = program.add_layer(f"product {number}", "matmul", "run", macs)
-            after = (number - 1,) if task.chain and number else ()
-            program.add(_product_task(design, task, product), layer, after)
+            after = last if task.chain else ()
+            steps = [program.add(one, layer, after) for one in _tasks(design, task, product)]
+            last = (steps[-1],)
         return program
 
     def trace(self, design: Any, task: Task, seed: int) -> Iterable[Event]:
@@ -79,10 +81,10 @@ class OptimusCircuit:
         return timeline.events(design, images.steps(design, task, seed), task.kind == Kind.SPARSE)
 
 
-def _product_task(design: Any, task: Task, product: data.Product) -> Any:
+def _tasks(design: Any, task: Task, product: data.Product) -> Sequence[Any]:
     if task.kind == Kind.DENSE:
-        return DenseProduct(task.rows, task.heads * task.kv, task.reduction, task.heads * task.reduction, 0)
-    return masks.packed_product(product.matrices[0] != 0, design, task.rows)
+        return [DenseProduct(task.rows, task.heads * task.kv, task.reduction, task.heads * task.reduction, 0)]
+    return masks.packed_pieces(product.matrices[0] != 0, design, task.rows)
 
 
 def run_cycles(design: Any, task: Task, seed: int) -> int:

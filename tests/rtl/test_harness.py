@@ -153,7 +153,7 @@ def test_a_simulator_that_hangs_is_ended(sim: str) -> None:
 
 
 @pytest.mark.parametrize(("knob", "said"), [
-    (7, r"\[assertion\].*the knob says so.*accumulator reported an error: (ERROR|%Error)"),
+    (7, r"\[assertion\].*reported an error: (ERROR: |.\d+. %Error: )\S*accumulator.sv:\d+: .*the knob says so\."),
     (8, r"\[simulation\].*ended with code \d+ in run 1 of 3, before all were done"),
 ])  # fmt: skip
 def test_a_crash_or_failed_assertion_shows_the_end_of_the_log(sim: str, knob: int, said: str) -> None:

@@ -64,8 +64,10 @@ module accumulators #(
         if (valid[way])
           totals[at(half, 16'(rows[way*ROW_BITS+:ROW_BITS]))] <=
               totals[at(half, 16'(rows[way*ROW_BITS+:ROW_BITS]))] + sums[way*40+:40];
+      // verilator unroll_disable
       for (int k = 0; k < WAYS; k++)
         if (k < int'(drain_count)) totals[at(drain_half, drain_row + 16'(k))] <= '0;
+      // verilator unroll_disable
       for (int k = 0; k < WAYS; k++)
         if (k < int'(load_count))
           totals[at(load_half, load_row + 16'(k))] <= set_aside[load_address + 32'(load_row) + 32'(k)];

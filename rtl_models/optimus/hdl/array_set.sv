@@ -79,6 +79,7 @@ module array_set #(
     input  logic [15:0]                load_row,
     input  logic [31:0]                load_address
 );
+  // verilator no_inline_module
 
   logic [FETCH-1:0]           fetch_flags;
   logic [FETCH*LANE_BITS-1:0] fetch_lanes;

@@ -57,6 +57,7 @@ module bench_activations #(
                  int'(result_base + result_words - 32'd1));
     if (begun && fetch) check(fetch_address, 32'(fetch_count));
     if (begun && move) check(move_address, 32'(move_count));
+    // verilator unroll_disable
     for (int k = 0; k < macs; k++)
       if (begun && k < int'(write_count)) begin
         check(write_base + write_offsets[k*32+:32], 32'd1);

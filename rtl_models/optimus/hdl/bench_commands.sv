@@ -64,7 +64,7 @@ module bench_commands #(
     if (commands == '0 || int'(commands) * RECORD > WORDS) $fatal(1, "%0d commands have no room", commands);
     load_count = '0;
     for (int k = 0; k < int'(commands); k++)
-      if (!words[k*RECORD][3]) begin
+      if ((words[k*RECORD] & 32'd8) == '0) begin
         if (words[k*RECORD+11] > 32'd524288) $fatal(1, "a piece of %0d bits is larger than a slot", words[k*RECORD+11]);
         loaded[load_count] = 16'(k);
         load_count = load_count + 16'd1;
@@ -84,13 +84,13 @@ module bench_commands #(
   assign load_exists = load_next < load_count;
   assign load_address = words[16'(load_record+10)];
   assign load_bits = words[16'(load_record+11)];
-  assign load_first = words[16'(load_record)][4];
+  assign load_first = (words[16'(load_record)] & 32'd16) != '0;
 
   logic [5:0] next_flags;
 
   assign next_record = 32'(hold_next) * 32'(RECORD);
   assign next_exists = hold_next < commands;
-  assign next_flags = words[16'(next_record)][5:0];
+  assign next_flags = 6'(words[16'(next_record)]);
   assign next_waits = next_flags[2];
   assign next_dense = next_flags[3];
   assign next_first = next_flags[4];

@@ -14,7 +14,6 @@ module bench_trace #(
     input  logic [15:0]                 load_piece,
     input  logic                        load_complete,      // the piece is ready in the next cycle
     input  logic                        take,               // a piece holds the array from the next cycle on
-    input  logic                        skips_row,
     input  logic                        begin_row,
     input  logic [15:0]                 piece,
     input  logic [15:0]                 row,
@@ -26,8 +25,8 @@ module bench_trace #(
 );
 
   string       folder;
-  logic        enabled, hold_begins, row_begins, row_skipped, ready;
-  logic [15:0] skipped_piece, products;
+  logic        enabled, hold_begins, row_begins, ready;
+  logic [15:0] products;
   logic [15:0] pieces [0:3];                // being loaded, in order
   logic [1:0]  loading, completed;
   int          file;
@@ -41,8 +40,6 @@ module bench_trace #(
   always_ff @(posedge clk) begin
     hold_begins <= take;
     row_begins <= begin_row;
-    row_skipped <= skips_row;
-    skipped_piece <= piece;
     ready <= load_complete;
     if (start) begin
       loading <= '0;
@@ -67,7 +64,6 @@ module bench_trace #(
       if (load) $fwrite(file, "%0d load %0d\n", cycle, load_piece);
       if (ready) $fwrite(file, "%0d ready %0d\n", cycle, pieces[completed]);
       if (hold_begins) $fwrite(file, "%0d hold %0d\n", cycle, piece);
-      if (row_skipped) $fwrite(file, "%0d row %0d 0\n", cycle, skipped_piece);
       if (row_begins) $fwrite(file, "%0d row %0d %0d\n", cycle, piece, row);
       for (int s = 0; s < sets; s++)
         if (issued[s*COUNT_BITS+:COUNT_BITS] != '0)

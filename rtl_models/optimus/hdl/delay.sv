@@ -10,14 +10,15 @@ module delay #(
     output logic [BITS-1:0] out
 );
 
-  logic [BITS-1:0] stage [0:CYCLES-1];
+  for (genvar k = 0; k < CYCLES; k++) begin : g_stage
+    logic [BITS-1:0] was;
+    if (k == 0) begin : g_first
+      always_ff @(posedge clk) was <= reset ? '0 : in;
+    end else begin : g_next
+      always_ff @(posedge clk) was <= reset ? '0 : g_stage[k-1].was;
+    end
+  end
 
-  always_ff @(posedge clk)
-    for (int k = 0; k < CYCLES; k++)
-      if (reset) stage[k] <= '0;
-      else if (k == 0) stage[k] <= in;
-      else stage[k] <= stage[k-1];
-
-  assign out = stage[CYCLES-1];
+  assign out = g_stage[CYCLES-1].was;
 
 endmodule

@@ -23,34 +23,44 @@ module heads #(
   // {element, head, first output of the head}: of the next column of either stream
   logic [47:0] fetch_state, fetch_after, move_state, move_after;
 
-  function automatic logic [47:0] next(input logic [47:0] state);
-    if (state[31:16] + 16'd1 == head_count) next = {state[47:32] + 16'd1, 32'd0};
-    else next = {state[47:32], state[31:16] + 16'd1, state[15:0] + kv};
+  function automatic logic [47:0] following(
+      input logic [47:0] state, input logic [15:0] count, input logic [15:0] outputs);
+    if (state[31:16] + 16'd1 == count) following = {state[47:32] + 16'd1, 32'd0};
+    else following = {state[47:32], state[31:16] + 16'd1, state[15:0] + outputs};
   endfunction
 
-  always_comb begin
-    fetch_after = fetch_state;
-    fetch_heads = '0;
-    if (dense && fetch) begin
-      if (fetch_first) fetch_after = '0;
-      for (int k = 0; k < FETCH; k++)
-        if (k < int'(fetch_columns)) begin
-          fetch_heads[k*32+:32] = {fetch_after[47:32], fetch_after[15:0]};
-          fetch_after = next(fetch_after);
-        end
-    end
-  end
+  // The lanes of the next `columns` columns and the state behind them.
+  function automatic logic [48+FETCH*32-1:0] fetched(
+      input logic enable, input logic [47:0] state, input logic [15:0] columns, input logic [15:0] count,
+      input logic [15:0] outputs);
+    logic [47:0] at;
+    at = state;
+    fetched = '0;
+    if (enable)
+      for (int k = 0; k < FETCH && k < int'(columns); k++) begin
+        fetched[k*32+:32] = {at[47:32], at[15:0]};
+        at = following(at, count, outputs);
+      end
+    fetched[FETCH*32+:48] = at;
+  endfunction
 
-  always_comb begin
-    move_after = move_state;
-    move_heads = '0;
-    if (dense && move)
-      for (int k = 0; k < MOVE; k++)
-        if (k < int'(move_columns)) begin
-          move_heads[k*32+:32] = {move_after[47:32], move_after[15:0]};
-          move_after = next(move_after);
-        end
-  end
+  function automatic logic [48+MOVE*32-1:0] moved(
+      input logic enable, input logic [47:0] state, input logic [15:0] columns, input logic [15:0] count,
+      input logic [15:0] outputs);
+    logic [47:0] at;
+    at = state;
+    moved = '0;
+    if (enable)
+      for (int k = 0; k < MOVE && k < int'(columns); k++) begin
+        moved[k*32+:32] = {at[47:32], at[15:0]};
+        at = following(at, count, outputs);
+      end
+    moved[MOVE*32+:48] = at;
+  endfunction
+
+  assign {fetch_after, fetch_heads} =
+      fetched(dense && fetch, fetch && fetch_first ? 48'd0 : fetch_state, fetch_columns, head_count, kv);
+  assign {move_after, move_heads} = moved(dense && move, move_state, move_columns, head_count, kv);
 
   always_ff @(posedge clk) begin
     fetch_state <= fetch_after;

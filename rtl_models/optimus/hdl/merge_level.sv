@@ -27,7 +27,7 @@ module merge_level #(
     merged_rows <= rows;
   end
 
-  always_comb additions = COUNT_BITS'($countones(absorbed));
+  assign additions = COUNT_BITS'($countones(absorbed));
 
   for (genvar lane = 0; lane < WAYS; lane++) begin : g_lane
     localparam int GROUP = lane / SPAN;

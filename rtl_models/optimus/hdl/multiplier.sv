@@ -10,7 +10,7 @@ module multiplier (
 
   logic signed [31:0] full;
 
-  always_comb full = weight * operand;
+  assign full = weight * operand;
 
   always_ff @(posedge clk) product <= {{8{full[31]}}, full};
 

@@ -129,7 +129,7 @@ module optimus #(
 
   // ---- Sequencer and writer
 
-  logic                   held, piece_end, slot, begin_row, skips_row, running, running_entries, page;
+  logic                   held, piece_end, slot, begin_row, running, running_entries, page;
   logic                   move, fetch, push, push_ends_product, job_completes, product_done, has_entries;
   logic [15:0]            row, base, sight_column, sight_end, enter_column, enter_count;
   logic [15:0]            fetch_column, fetch_count, fetch_end, restore_row;
@@ -146,7 +146,7 @@ module optimus #(
       .clk, .reset, .active, .rate, .overlap(load_overlap), .next_exists, .next_waits, .next_dense, .next_first, .piece_loaded, .take, .opens,
       .closes, .dense, .last_of_product, .rows, .depth, .columns, .input_base, .input_stride, .output_base,
       .output_stride, .has_entries, .held, .piece_end, .free, .slot, .any_pending(|pending),
-      .any_pending_after(|pending_after), .distance, .begin_row, .skips_row, .row, .running, .run(running_entries),
+      .any_pending_after(|pending_after), .distance, .begin_row, .row, .running, .run(running_entries),
       .page, .base, .move, .move_by, .sight_column, .sight_end, .enter_column, .enter_count, .enter_address, .fetch,
       .fetch_column, .fetch_count, .fetch_end, .fetch_address, .half, .restore_count, .restore_half, .restore_row,
       .restore_address, .jobs, .job_completes, .push, .push_ends_product, .push_address, .product_done, .all_done(last_done)
@@ -168,15 +168,13 @@ module optimus #(
   // What concerns accumulators goes there with the latency of the sums.
   logic [HALF_BITS-1:0]  sum_half, load_half;
   logic [COUNT_BITS-1:0] load_count;
-  logic [15:0]           load_row, load_words, restore_words, restore_position;
+  logic [15:0]           load_row, load_words, restore_words, restore_moved, restore_position;
   logic [31:0]           load_from;
 
-  always_comb begin
-    restore_position = restore_row * 16'(sets);
-    restore_words = 16'(restore_count) * 16'(sets);
-    if (restore_position + restore_words > outputs) restore_words = outputs - restore_position;
-    if (restore_count == '0) restore_words = '0;
-  end
+  assign restore_position = restore_row * 16'(sets);
+  assign restore_moved = 16'(restore_count) * 16'(sets);
+  assign restore_words = restore_count == '0 ? '0
+      : (restore_position + restore_moved > outputs ? outputs - restore_position : restore_moved);
 
   delay #(.BITS(2 * HALF_BITS + COUNT_BITS + 64), .CYCLES(LATENCY)) pipeline (
       .clk, .reset, .in({half, restore_half, restore_count, restore_row, restore_words, restore_address}),
@@ -243,18 +241,17 @@ module optimus #(
 
   logic [15:0] issued_total, multiplied_total, added_total;
 
-  always_comb begin
-    distance = LOOK_BITS'(LOOK);
-    issued_total = '0;
-    multiplied_total = '0;
-    added_total = '0;
-    for (int s = 0; s < sets; s++) begin
-      if (distances[s*LOOK_BITS+:LOOK_BITS] < distance) distance = distances[s*LOOK_BITS+:LOOK_BITS];
-      issued_total = issued_total + 16'(issued[s*COUNT_BITS+:COUNT_BITS]);
-      multiplied_total = multiplied_total + 16'(multiplied[s*COUNT_BITS+:COUNT_BITS]);
-      added_total = added_total + 16'(added[s*(COUNT_BITS+4)+:COUNT_BITS+4]);
-    end
-  end
+  function automatic logic [LOOK_BITS-1:0] least(input logic [sets*LOOK_BITS-1:0] of);
+    least = LOOK_BITS'(LOOK);
+    for (int s = 0; s < sets; s++)
+      if (of[s*LOOK_BITS+:LOOK_BITS] < least) least = of[s*LOOK_BITS+:LOOK_BITS];
+  endfunction
+
+  assign distance = least(distances);
+
+  total #(.COUNT(sets), .BITS(COUNT_BITS)) total_of_issued (.numbers(issued), .sum(issued_total));
+  total #(.COUNT(sets), .BITS(COUNT_BITS)) total_of_multiplied (.numbers(multiplied), .sum(multiplied_total));
+  total #(.COUNT(sets), .BITS(COUNT_BITS + 4)) total_of_added (.numbers(added), .sum(added_total));
 
   // ---- Counters and events
 
@@ -277,7 +274,7 @@ module optimus #(
 
   bench_trace #(.sets(sets), .COUNT_BITS(COUNT_BITS)) trace (
       .clk, .start, .finish(finishing), .case_id, .counting, .cycle(cycles_total), .load(load_begins),
-      .load_piece(loading_piece), .load_complete(piece_loaded), .take, .skips_row, .begin_row, .piece, .row, .issued,
+      .load_piece(loading_piece), .load_complete(piece_loaded), .take, .begin_row, .piece, .row, .issued,
       .move, .base_after(base + 16'(move_by)), .piece_end, .product_done
   );
 

@@ -19,13 +19,11 @@ module pace #(
 
   logic [15:0] bits_left, total, complete, left;
 
-  always_comb begin
-    total = bits_left + 16'(16 * WAYS);
-    complete = results ? 16'(WAYS) : total / 16'(SUM_BITS);
-    left = words - first;
-    last = active && complete >= left;
-    count = !active ? '0 : (complete >= left ? COUNT_BITS'(left) : COUNT_BITS'(complete));
-  end
+  assign total = bits_left + 16'(16 * WAYS);
+  assign complete = results ? 16'(WAYS) : total / 16'(SUM_BITS);
+  assign left = words - first;
+  assign last = active && complete >= left;
+  assign count = !active ? '0 : (complete >= left ? COUNT_BITS'(left) : COUNT_BITS'(complete));
 
   always_ff @(posedge clk)
     if (reset || last) begin

@@ -52,7 +52,6 @@ module sequencer #(
     input  logic                   any_pending_after,  // ... and at its end
     input  logic [LOOK_BITS-1:0]   distance,           // to the first column that is needed then
     output logic                   begin_row,
-    output logic                   skips_row,          // the only row of the piece takes no cycle
     output logic [15:0]            row,
     output logic                   running,
     output logic                   run,
@@ -96,7 +95,7 @@ module sequencer #(
   state_t      state;
   logic        fetched, restored;           // for the next row, before this cycle
   logic        last_row, fetch_last, restore, restore_last, begin_first, row_end;
-  logic        restores, drained, next_ready;
+  logic        restores, drained, next_loaded, next_blocked;
   logic [15:0] first_window, fetch_row;
   logic [1:0]  ready_pieces;
   logic [15:0] products_started, products_done;
@@ -108,23 +107,18 @@ module sequencer #(
   assign restores = rows > 16'd1 && !opens;
 
   // Fetch of the first window.
-  always_comb begin
-    first_window = columns < 16'(window) ? columns : 16'(window);
-    fetch = state == FILL || (state == ROW && !fetched);
-    fetch_last = fetch && 32'(fetch_column) + 32'(macs) >= 32'(first_window);
-    fetch_count = fetch_last ? first_window - fetch_column : 16'(macs);
-    fetch_end = fetch_column + 16'(macs);
-    if (fetch_last) fetch_end = columns < 16'(LOOK) ? columns : 16'(LOOK);
-    fetch_row = state == ROW ? row + 16'd1 : 16'd0;
-    fetch_address = input_base + 32'(fetch_row) * input_stride + 32'(fetch_column);
-  end
+  assign first_window = columns < 16'(window) ? columns : 16'(window);
+  assign fetch = state == FILL || (running && !fetched);
+  assign fetch_last = fetch && 32'(fetch_column) + 32'(macs) >= 32'(first_window);
+  assign fetch_count = fetch_last ? first_window - fetch_column : 16'(macs);
+  assign fetch_end = !fetch_last ? fetch_column + 16'(macs) : (columns < 16'(LOOK) ? columns : 16'(LOOK));
+  assign fetch_row = running ? row + 16'd1 : 16'd0;
+  assign fetch_address = input_base + 32'(fetch_row) * input_stride + 32'(fetch_column);
 
   // Sums that come back.
-  always_comb begin
-    restore = state == RESTORE || (state == ROW && !restored && fetched && jobs == '0);
-    restore_half = state == ROW ? half + HALF_BITS'(1) : half;
-    restore_address = 32'(fetch_row) * 32'(depth);
-  end
+  assign restore = state == RESTORE || (running && !restored && fetched && jobs == '0);
+  assign restore_half = running ? half + HALF_BITS'(1) : half;
+  assign restore_address = 32'(fetch_row) * 32'(depth);
 
   pace #(.WAYS(WAYS)) pace_of_restore (
       .clk, .reset, .active(restore), .results(1'b0), .words(depth), .first(restore_row), .count(restore_count),
@@ -132,46 +126,43 @@ module sequencer #(
   );
 
   // A tile's first row does not wait until the tile before is written.
-  always_comb begin
-    drained = (row == '0 && !restores) || jobs == '0 || (jobs == (HALF_BITS + 1)'(1) && job_completes);
-    row_end = running && !any_pending_after && (fetched || fetch_last) && (restored || restore_last) && drained;
-    begin_first = restores ? restore_last && state == RESTORE : fetch_last && state == FILL;
-    skips_row = begin_first && !has_entries && rows == 16'd1;
-    begin_row = (begin_first && !skips_row) || (row_end && !last_row);
-    piece_end = skips_row || (row_end && last_row);
-    free = piece_end && !dense;
-  end
+  assign drained = (row == '0 && !restores) || jobs == '0 || (jobs == (HALF_BITS + 1)'(1) && job_completes);
+  assign row_end = running && !any_pending_after && (fetched || fetch_last) && (restored || restore_last) && drained;
+  assign begin_first = restores ? restore_last && state == RESTORE : fetch_last && state == FILL;
+  logic skips_row;                    // the only row of the piece takes no cycle
+  assign skips_row = begin_first && !has_entries && rows == 16'd1;
+  assign begin_row = (begin_first && !skips_row) || (row_end && !last_row);
+  assign piece_end = skips_row || (row_end && last_row);
+  assign free = piece_end && !dense;
 
-  // The window.
-  logic [16:0] sight, entering;
+  // The window: the base moves up to the first column that is needed; lengths and elements come in behind.
+  logic [16:0] sight, sight_after, entering, entering_after;
+  logic [15:0] enter_end;
 
-  always_comb begin
-    move_by = '0;
-    if (run && any_pending_after) move_by = 16'(distance) < rate ? distance : LOOK_BITS'(rate);
-    move = move_by != '0;
-    sight = 17'(base) + 17'(LOOK);
-    sight_column = 17'(columns) < sight ? columns : 16'(sight);
-    sight_end = 17'(columns) < sight + 17'(move_by) ? columns : 16'(sight + 17'(move_by));
-    entering = 17'(base) + 17'(window);
-    enter_column = 17'(columns) < entering ? columns : 16'(entering);
-    enter_count = (17'(columns) < entering + 17'(move_by) ? columns : 16'(entering + 17'(move_by))) - enter_column;
-    enter_address = input_base + 32'(row) * input_stride + 32'(enter_column);
-  end
+  assign move_by = !(run && any_pending_after) ? '0 : (16'(distance) < rate ? distance : LOOK_BITS'(rate));
+  assign move = move_by != '0;
+  assign sight = 17'(base) + 17'(LOOK);
+  assign sight_after = sight + 17'(move_by);
+  assign sight_column = 17'(columns) < sight ? columns : 16'(sight);
+  assign sight_end = 17'(columns) < sight_after ? columns : 16'(sight_after);
+  assign entering = 17'(base) + 17'(window);
+  assign entering_after = entering + 17'(move_by);
+  assign enter_column = 17'(columns) < entering ? columns : 16'(entering);
+  assign enter_end = 17'(columns) < entering_after ? columns : 16'(entering_after);
+  assign enter_count = enter_end - enter_column;
+  assign enter_address = input_base + 32'(row) * input_stride + 32'(enter_column);
 
   // Results of every row of the last piece are written; sums of the others are set aside, but for a single row.
-  always_comb begin
-    push = (row_end || skips_row) && (closes || rows > 16'd1);
-    push_ends_product = closes && last_of_product && last_row;
-    push_address = closes ? output_base + 32'(row) * output_stride : 32'(row) * 32'(depth);
-  end
+  assign push = (row_end || skips_row) && (closes || rows > 16'd1);
+  assign push_ends_product = closes && last_of_product && last_row;
+  assign push_address = closes ? output_base + 32'(row) * output_stride : 32'(row) * 32'(depth);
 
-  always_comb begin
-    next_ready = next_dense || ready_pieces != '0 || piece_loaded;
-    if (next_first && next_waits && products_started != products_done + 16'(product_done)) next_ready = 1'b0;
-    if (int'(jobs) + int'(push) > JOBS_MAX) next_ready = 1'b0;
-    all_done = product_done && !held && !next_exists && products_started == products_done + 16'd1;
-    take = active && next_exists && next_ready && (state == IDLE || piece_end);
-  end
+  // The next piece is held once it is loaded, what it waits for is written, and a half of the accumulators is left.
+  assign next_loaded = next_dense || ready_pieces != '0 || piece_loaded;
+  assign next_blocked = next_first && next_waits && products_started != products_done + 16'(product_done);
+  assign take = active && next_exists && next_loaded && !next_blocked && int'(jobs) + int'(push) <= JOBS_MAX
+      && (state == IDLE || piece_end);
+  assign all_done = product_done && !held && !next_exists && products_started == products_done + 16'd1;
 
   always_ff @(posedge clk)
     if (reset) begin

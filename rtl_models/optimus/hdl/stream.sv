@@ -135,7 +135,7 @@ module stream #(
   logic [18:0] pointer;               // bit of the slot with the next entry
   logic [4:0]  entry_bits;
 
-  always_comb entry_bits = 5'd16 + 5'(row_bits);
+  assign entry_bits = 5'd16 + 5'(row_bits);
 
   always_ff @(posedge clk)
     if (begin_row) pointer <= start + 19'(columns) * 19'(length_bits);

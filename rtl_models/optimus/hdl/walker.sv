@@ -45,56 +45,50 @@ module walker #(
 );
 
   logic [LANE_BITS-1:0]   lane [0:(2 << INDEX_BITS)-1];   // by {page, low bits of the column}
-  logic [LOOK-1:0]        occupied, rest, fetched, fetched_after, fetch_bits, move_bits;
-  logic [LENGTH_BITS-1:0] taken, nth;                     // entries of the first occupied column that were issued
+  logic [LOOK-1:0]        occupied, fetched, fetched_after, fetch_bits, move_bits;
+  logic [LENGTH_BITS-1:0] taken;                          // entries of the first occupied column that were issued
   logic [23:0]            left;
 
-  // Column of the lowest bit, LOOK if there is none.
-  function automatic logic [LOOK_BITS-1:0] first_of(input logic [LOOK-1:0] flags);
-    first_of = LOOK_BITS'($countones((flags & (~flags + LOOK'(1))) - LOOK'(1)));
-  endfunction
-
-  logic [LANE_BITS-1:0] current;
-  logic [LOOK_BITS-1:0] offset;
-
-  always_comb begin
-    rest = occupied;
-    nth = taken;
-    offset = first_of(occupied);
-    issued = '0;
-    offsets = '0;
-    rows = '0;
-    elements = '0;
-    current = lane[{page, INDEX_BITS'(base + INDEX_BITS'(offset))}];
-    if (running)
-      for (int way = 0; way < WAYS; way++)
-        if (int'(offset) < WINDOW) begin
-          issued = COUNT_BITS'(way + 1);
-          offsets[way*LOOK_BITS+:LOOK_BITS] = offset;
-          rows[way*ROW_BITS+:ROW_BITS] = current[LENGTH_BITS+:ROW_BITS] + ROW_BITS'(nth);
-          elements[way*16+:16] = current[LENGTH_BITS+ROW_BITS+:16];
-          nth = nth + LENGTH_BITS'(1);
-          if (nth == current[LENGTH_BITS-1:0]) begin
-            rest = rest & (rest - LOOK'(1));
-            nth = '0;
-            offset = first_of(rest);
-            current = lane[{page, INDEX_BITS'(base + INDEX_BITS'(offset))}];
-          end
-        end
-    distance = offset;
+  // What is left to issue before each way has taken its entry, and after the last one.
+  for (genvar way = 0; way <= WAYS; way++) begin : g_left
+    logic [LOOK-1:0]        rest;
+    logic [LENGTH_BITS-1:0] nth;                          // entry of the first column of the rest
+    logic [LOOK_BITS-1:0]   offset, first;                // of that column
+    first_one #(.BITS(LOOK)) first_occupied (.flags(rest), .index(first));
+    if (way == 0) begin : g_first
+      assign rest = occupied;
+      assign nth = taken;
+      assign offset = first;
+    end else begin : g_next
+      assign rest = g_way[way-1].ends ? g_left[way-1].rest & (g_left[way-1].rest - LOOK'(1)) : g_left[way-1].rest;
+      assign nth = g_way[way-1].ends ? '0 : g_left[way-1].nth + LENGTH_BITS'(g_way[way-1].issues);
+      assign offset = g_way[way-1].ends ? first : g_left[way-1].offset;
+    end
   end
 
+  logic [WAYS-1:0] issuing;
+
+  for (genvar way = 0; way < WAYS; way++) begin : g_way
+    logic                 issues, ends;                   // ... the last entry of its column
+    logic [LANE_BITS-1:0] current;
+    assign current = lane[{page, INDEX_BITS'(base + INDEX_BITS'(g_left[way].offset))}];
+    assign issues = running && int'(g_left[way].offset) < WINDOW;
+    assign ends = issues && g_left[way].nth + LENGTH_BITS'(1) == current[LENGTH_BITS-1:0];
+    assign issuing[way] = issues;
+    assign offsets[way*LOOK_BITS+:LOOK_BITS] = g_left[way].offset;
+    assign rows[way*ROW_BITS+:ROW_BITS] = current[LENGTH_BITS+:ROW_BITS] + ROW_BITS'(g_left[way].nth);
+    assign elements[way*16+:16] = current[LENGTH_BITS+ROW_BITS+:16];
+  end
+
+  assign issued = COUNT_BITS'($countones(issuing));
+  assign distance = g_left[WAYS].offset;
   assign pending = left != '0;
   assign pending_after = left != 24'(issued);
 
   // Flags of the columns that come into sight stand behind those that stay.
-  always_comb begin
-    move_bits = rest;
-    if (move != '0) move_bits = LOOK'({LOOK'(move_flags), rest} >> move);
-    fetch_bits = LOOK'(fetch_flags) << fetch_column;
-    fetched_after = fetched;
-    if (fetch) fetched_after = (fetch_column == '0) ? fetch_bits : fetched | fetch_bits;
-  end
+  assign move_bits = move == '0 ? g_left[WAYS].rest : LOOK'({LOOK'(move_flags), g_left[WAYS].rest} >> move);
+  assign fetch_bits = LOOK'(fetch_flags) << fetch_column;
+  assign fetched_after = !fetch ? fetched : (fetch_column == '0 ? fetch_bits : fetched | fetch_bits);
 
   always_ff @(posedge clk) begin
     fetched <= fetched_after;
@@ -107,21 +101,25 @@ module walker #(
       occupied <= fetched_after;
     end else begin
       left <= left - 24'(issued);
-      taken <= nth;
+      taken <= g_left[WAYS].nth;
       occupied <= move_bits;
     end
   end
 
   // The index of a column that comes into sight is that of one that goes, or was free.
   always_ff @(posedge clk) begin
-    if (move != '0)
+    if (move != '0) begin
+      // verilator unroll_disable
       for (int k = 0; k < MOVE; k++)
         if (move_flags[k])
           lane[{page, INDEX_BITS'(base + INDEX_BITS'(LOOK) + INDEX_BITS'(k))}] <= move_lanes[k*LANE_BITS+:LANE_BITS];
-    if (fetch)
+    end
+    if (fetch) begin
+      // verilator unroll_disable
       for (int k = 0; k < FETCH; k++)
         if (fetch_flags[k])
           lane[{!page, INDEX_BITS'(fetch_column + INDEX_BITS'(k))}] <= fetch_lanes[k*LANE_BITS+:LANE_BITS];
+    end
   end
 
 endmodule

@@ -42,20 +42,19 @@ module weight_port #(
   logic [15:0] beat_tail;
   logic        group_end, load_end;
 
-  always_comb begin
-    loading = state == LOADING;
-    bursts_left = (bits_left + 32'd63) >> 6;
-    group_bursts = bursts_left < 32'(channels) ? bursts_left : 32'(channels);
-    group_end = loading && beat == 2'd3;
-    load_end = group_end && bursts_left <= 32'(channels);
-    used_after = slots_used - 2'(free);
-    take = active && next_exists && (state == IDLE || load_end) && (used_after == 2'd0 || (overlap && used_after == 2'd1));
-    // Only the last burst of the group may be short of bits.
-    before_tail = ((group_bursts - 32'd1) << 6) + 32'({beat, 4'd0});
-    if (bits_left <= before_tail) beat_tail = '0;
-    else beat_tail = bits_left - before_tail > 32'd16 ? 16'd16 : 16'(bits_left - before_tail);
-    read_bits = loading ? 16'((group_bursts - 32'd1) << 4) + beat_tail : '0;
-  end
+  assign loading = state == LOADING;
+  assign bursts_left = (bits_left + 32'd63) >> 6;
+  assign group_bursts = bursts_left < 32'(channels) ? bursts_left : 32'(channels);
+  assign group_end = loading && beat == 2'd3;
+  assign load_end = group_end && bursts_left <= 32'(channels);
+  assign used_after = slots_used - 2'(free);
+  assign take = active && next_exists && (state == IDLE || load_end)
+      && (used_after == 2'd0 || (overlap && used_after == 2'd1));
+
+  // Only the last burst of a group may be short of bits.
+  assign before_tail = ((group_bursts - 32'd1) << 6) + 32'({beat, 4'd0});
+  assign beat_tail = bits_left <= before_tail ? '0 : (bits_left - before_tail > 32'd16 ? 16'd16 : 16'(bits_left - before_tail));
+  assign read_bits = loading ? 16'((group_bursts - 32'd1) << 4) + beat_tail : '0;
 
   always_ff @(posedge clk)
     if (reset) begin

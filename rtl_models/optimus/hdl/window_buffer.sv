@@ -27,14 +27,18 @@ module window_buffer #(
 
   // Where more elements come in than the window has, the last ones stay.
   always_ff @(posedge clk) begin
-    if (fetch)
+    if (fetch) begin
+      // verilator unroll_disable
       for (int k = 0; k < macs; k++)
         if (k < int'(fetch_count))
           elements[{!page, INDEX_BITS'(fetch_column + 16'(k))}] <= fetch_elements[k*16+:16];
-    if (move)
+    end
+    if (move) begin
+      // verilator unroll_disable
       for (int k = 0; k < MOVE; k++)
         if (k < int'(move_count))
           elements[{page, INDEX_BITS'(move_column + 16'(k))}] <= move_elements[k*16+:16];
+    end
   end
 
   for (genvar way = 0; way < macs; way++) begin : g_way

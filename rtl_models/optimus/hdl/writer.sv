@@ -69,12 +69,9 @@ module writer #(
   );
 
   // Of the positions that the last rows have, some may be beyond the outputs of the tile.
-  always_comb begin
-    position = first * 16'(sets);
-    moved = 16'(count) * 16'(sets);
-    existing = position + moved > outputs ? outputs - position : moved;
-    if (count == '0) existing = '0;
-  end
+  assign position = first * 16'(sets);
+  assign moved = 16'(count) * 16'(sets);
+  assign existing = count == '0 ? '0 : (position + moved > outputs ? outputs - position : moved);
 
   logic        drain_ends_product;
   logic [31:0] drain_order;
