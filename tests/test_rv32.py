@@ -13,13 +13,13 @@ import pytest
 from accelerators.mcu import emulate, mixes
 from accelerators.mcu import kernels as k
 from accelerators.mcu.kernels import Operation, Scheme
-from accelerators.mcu.rv32 import model
+from accelerators.mcu.rv32 import formulas, model
 from accelerators.mcu.rv32.cache import lines_of_blocks, missed
 from accelerators.mcu.rv32.design import Design
 from accelerators.mcu.rv32.instructions import Instruction, Kind, decode
 from accelerators.mcu.rv32.pipeline import Pipeline
 from accelerators.mcu.rv32.trace import traced
-from accelerators.mcu.toolchain import Isa, compiler_version, library
+from accelerators.mcu.toolchain import C_FOLDER, Isa, compiler_version, digest, library
 from hwsim.config import load_design
 from hwsim.cosim.case import read_cases
 from hwsim.cosim.circuit import load_circuit
@@ -288,3 +288,43 @@ def test_a_random_tenth_of_the_golden_model_cycles_is_said_again(core: str, deep
         answer = question(circuit, case).answer
         assert int(rows[case.name]["model_total"]) == answer.cycles.total, case.name
     print(f"{len(chosen)} cases")
+
+
+# --- formulas ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("core", ["picorv32", "ibex", "cv32e40p"])
+def test_formulas_say_what_the_golden_cycles_are(core: str) -> None:
+    """Loop trips times cycles a round, without any emulator: the model's cycles of every golden case."""
+    circuit = load_circuit(f"mcu-{core}")
+    rows = {row["name"]: row for row in read_golden(circuit)}
+    cases = read_cases(circuit.cases, circuit).cases
+    exact = 0
+    for case in cases:
+        isa = Isa.XPULP if case.task.dot else Isa.RV32IM
+        cycles = formulas.layer_cycles(core, isa, kernel_of(case.task), shape_of(case.task))
+        assert cycles == int(rows[case.name]["model_total"]), case.name
+        exact += cycles == int(rows[case.name]["rtl_total"])
+    print(f"{core}: {len(cases)} cases, {exact} of them to the cycle of the RTL")
+
+
+def test_formulas_were_made_from_these_sources_and_designs() -> None:
+    for isa, cores in formulas.CORES.items():
+        entry = formulas._table()[isa.name.lower()]
+        assert entry["timing"] == {core: formulas.timing_of(design(core)) for core in cores}
+        if entry["compiler"] == compiler_version(isa):
+            assert entry["build"] == digest(isa, sorted(C_FOLDER.glob("*.c")), ())
+
+
+def test_a_random_sample_of_the_formulas_is_solved_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    isa = Isa.RV32IM
+    entry = formulas._table()[isa.name.lower()]
+    if entry["compiler"] != compiler_version(isa):
+        pytest.skip("formulas.json was made with another compiler")
+    chosen = random.Random(3).sample(list(k.all_kernels()), 3)
+    monkeypatch.setattr(k, "all_kernels", lambda: iter(chosen))
+    samples = formulas.measured(isa, {"ibex": design("ibex")}, 5)
+    for function, found in samples.items():
+        expected = {core: loops for core, loops in entry["functions"][function].items() if core == "ibex"}
+        assert mixes.solve(function, found) == expected
+    print(f"{len(samples)} functions of {[kernel.name for kernel in chosen]}")
