@@ -395,7 +395,8 @@ def _simulated(
 @cli.command("run")
 @_run_options
 @click.option("--report", "folder", type=click.Path(file_okay=False, path_type=Path), help="Write a report here.")
-def run_command_line(as_json: bool, folder: Path | None, **question: Any) -> None:
+@click.option("--layers", is_flag=True, help="Show every layer in network order, however many there are.")
+def run_command_line(as_json: bool, folder: Path | None, layers: bool, **question: Any) -> None:
     """Run a workload on a design: latency, energy, memory, area."""
     result = _simulated(**question)
     written = _write_report(result, folder) if folder else []
@@ -404,7 +405,7 @@ def run_command_line(as_json: bool, folder: Path | None, **question: Any) -> Non
     else:
         from hwsim.report.terminal import print_summary
 
-        print_summary(result)
+        print_summary(result, layers)
     for path in written:
         click.echo(f"wrote {path}", err=as_json)
 
