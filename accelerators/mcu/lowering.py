@@ -19,7 +19,7 @@ from hwsim.quant import assign
 from hwsim.quant.chain import chain_of
 from hwsim.schedule.extract import from_workload
 from hwsim.schedule.graph import Graph
-from hwsim.schedule.place import Block, place
+from hwsim.schedule.place import place
 from hwsim.workload.ir import Graph as Network
 from hwsim.workload.ir import Op, Role, Workload
 
@@ -81,10 +81,10 @@ def widths_of(workload: Workload, network: Network, design: Design) -> Widths:
         plan = assign.assign_by_rules(chain_of(workload), limits, assign.Scheme[Scaling(design.scaling).name])
         outputs = dict(zip(names, plan.bits.values[1:], strict=True))
         return Widths(dict(zip(names, plan.bits.weights, strict=True)), outputs, assign.WIDEST)
-    outputs = {name: design.activation_bits for name in names}
+    outputs = dict.fromkeys(names, design.activation_bits)
     if names and network.ops[-1].name == names[-1]:
         outputs[names[-1]] = assign.WIDEST
-    return Widths({name: design.weight_bits for name in names}, outputs, design.activation_bits)
+    return Widths(dict.fromkeys(names, design.weight_bits), outputs, design.activation_bits)
 
 
 # --- kernels ----------------------------------------------------------------------------------------------------------

@@ -25,8 +25,8 @@ from hwsim.config import load_design
 HERE = Path(__file__).resolve().parent
 FITTED = ("issue_millicycles", "product_millicycles", "exit_millicycles")
 BOUNDS = ((0.5, 1.0, 0.0), (1.0, 3.0, 12.0))
-"""In cycles: two instructions a cycle at best and one at worst; a product a cycle at best; a mispredicted branch no more
-than twice the pipeline's six stages."""
+"""In cycles: two instructions a cycle at best and one at worst; a product a cycle at best; a mispredicted branch twice
+the pipeline's six stages at worst."""
 
 BYTE = 8
 TEXT_BITS = 2048 * BYTE
@@ -135,17 +135,19 @@ def table(design: Design) -> Iterator[str]:
             f"{100 * error(design, layer):+6.1f}% {use}"
         )
     held = max(abs(error(design, layer)) for layer in profile() if not layer.fitted)
-    yield f"mean of the fitted shapes {100 * mape(design, True):.1f} %, of those held out {100 * mape(design, False):.1f} % "
-    yield f"(target 10 %), largest held out {100 * held:.1f} %"
+    yield f"mean of the fitted shapes {100 * mape(design, True):.1f} %"
+    yield f"mean of those held out {100 * mape(design, False):.1f} % (target 10 %), the largest {100 * held:.1f} %"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the table, or fit."""
-    parser = argparse.ArgumentParser(prog="python -m accelerators.mcu.m7", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m accelerators.mcu.m7", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--fit", action="store_true", help="fit the open parameters again")
     design = load_design("stm32h7").design
     if parser.parse_args(arguments).fit:
-        print("\n".join(f"{name.removesuffix('_millicycles')}: {value:.3f} cycles" for name, value in fit(design).items()))
+        print(
+            "\n".join(f"{name.removesuffix('_millicycles')}: {value:.3f} cycles" for name, value in fit(design).items())
+        )
     print("\n".join(table(design)))
     return 0
 

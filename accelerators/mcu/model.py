@@ -1,8 +1,8 @@
 """Microcontrollers: a quantized network layer by layer, from exact instruction counts to cycles of a core.
 
-    instructions   of C kernels of our own, exactly (`accelerators.mcu.mixes`)
-    cycles         of the design's core (`cortex_m7`), and of cache lines from flash and SRAM while it waits
-    memory         weights and code in flash, tensors in one arena (`hwsim.schedule`), columns in tightly coupled RAM
+instructions   of C kernels of our own, exactly (`accelerators.mcu.mixes`)
+cycles         of the design's core (`cortex_m7`), and of cache lines from flash and SRAM while it waits
+memory         weights and code in flash, tensors in one arena (`hwsim.schedule`), columns in tightly coupled RAM
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from accelerators.mcu import hardware
-from accelerators.mcu.design import Design
+from accelerators.mcu.design import Assignment, Design
 from accelerators.mcu.tasks import Counts, Kernel, count
 from hwsim.model import Parts, Program, Violation
-from hwsim.result import LITERATURE_CHECKED
+from hwsim.result import LITERATURE_CHECKED, UNVALIDATED
 from hwsim.workload.ir import Workload
 
 BYTE = 8
@@ -34,7 +34,7 @@ class McuModel:
     kernels: ClassVar[Mapping[type, Any]] = {Kernel: count}
     structural = RULED
     holdings: ClassVar[Mapping[type, Any]] = {}
-    accuracy: ClassVar[Mapping[str, str]] = {"": LITERATURE_CHECKED}
+    accuracy: ClassVar[Mapping[str, str]] = {"": LITERATURE_CHECKED, "area_mm2": UNVALIDATED}
     machine = staticmethod(hardware.machine)
     price = staticmethod(hardware.price)
     static_w = staticmethod(hardware.static_w)
@@ -42,7 +42,6 @@ class McuModel:
 
     def lower(self, workload: Workload, design: Design, binding: Mapping[str, float]) -> Program:
         """One kernel a layer, in network order; activations are part of the layer before them."""
-        from accelerators.mcu.design import Assignment
         from accelerators.mcu.lowering import lower  # NumPy is needed here alone
 
         program = lower(workload, design, binding)
