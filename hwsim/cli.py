@@ -21,6 +21,7 @@ from typing import Any
 
 import click
 
+from hwsim.deploy.command import deploy_command
 from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_OUR_BUG, InputError, Problem, Where, bad_input
 from hwsim.quant.commands import quantize_command
 from hwsim.sweep.commands import export_command, sweep_command
@@ -524,5 +525,6 @@ def compare_command(
 # --- quantize, sweep and export ---------------------------------------------------------------------------------
 
 cli.add_command(quantize_command)
+cli.add_command(deploy_command)
 cli.add_command(sweep_command)
 cli.add_command(export_command)

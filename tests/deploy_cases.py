@@ -31,13 +31,18 @@ def window(rng: np.random.Generator, size: tuple[int, int]) -> Window:
         found = Window(kernel, tuple(int(n) for n in rng.integers(1, 4, 2)), padding)
         out = found.out(*size)
         last = [(o - 1) * s - p for o, s, p in zip(out, found.stride, padding[::2], strict=True)]
-        if min(out) >= 1 and max(p - k for p, k in zip(padding[::2], kernel, strict=True)) < 0:
-            if all(at < n for at, n in zip(last, size, strict=True)):
-                return found
+        begins = all(p < k for p, k in zip(padding[::2], kernel, strict=True))
+        if min(out) >= 1 and begins and all(at < n for at, n in zip(last, size, strict=True)):
+            return found
 
 
 def product(
-    rng: np.random.Generator, kind: Kind, widths: tuple[int, int, int], scheme: str, source: Value, name: str = "layer",
+    rng: np.random.Generator,
+    kind: Kind,
+    widths: tuple[int, int, int],
+    scheme: str,
+    source: Value,
+    name: str = "layer",
     channels: int = 0,
 ) -> tuple[Product, Value]:
     """A layer on `source` with any weights and multipliers, whose outputs use most codes, and its output."""
@@ -87,7 +92,7 @@ def one_pool(rng: np.random.Generator, kind: Pooling, bits: int) -> Network:
 
 
 def one_sum(rng: np.random.Generator, widths: tuple[int, int, int]) -> Network:
-    """The sum of the input and of what a layer makes of it: operands with widths, scales and zero points of their own."""
+    """The sum of the input and of what a layer makes of it: operands with formats of their own."""
     first_bits, out_bits, second_bits = widths
     source = value(rng, "input", (3, 5, int(rng.integers(1, 9))), first_bits)
     widths = (first_bits, second_bits, 4)

@@ -158,8 +158,8 @@ def _mirrored(layer: Product, given: Thresholds, data: LayerData, channels: int)
     top = (1 << layer.weight_bits) - 1
     zeros, down = _whole(layer.weight_zero, channels), given.sign < 0
     rows = _spread(down, layer)
-    return replace(data, weights=np.where(rows, top - data.weights, data.weights),
-                   weight_zeros=np.where(down, top - zeros, zeros), thresholds=given.table.astype(np.int64))  # fmt: skip
+    weights, table = np.where(rows, top - data.weights, data.weights), given.table.astype(np.int64)
+    return replace(data, weights=weights, weight_zeros=np.where(down, top - zeros, zeros), thresholds=table)
 
 
 def _pool(values: Mapping[str, Value], layer: Pool) -> tuple[Kernel, Shape, LayerData]:

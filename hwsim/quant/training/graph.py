@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import fx, nn
-from torch.nn import functional
 
 from hwsim.errors import InputError, bad_input
 
@@ -36,7 +34,7 @@ class _Tracer(fx.Tracer):
     """Goes into every module but those that are layers here; a layer's subclass may do anything and is gone into."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return type(m) in LEAVES or type(m).__module__.startswith("torch.nn.") and not isinstance(m, nn.Sequential)
+        return type(m) in LEAVES or (type(m).__module__.startswith("torch.nn.") and not isinstance(m, nn.Sequential))
 
 
 def read_graph(network: nn.Module) -> tuple[Step, ...]:
@@ -48,8 +46,9 @@ def read_graph(network: nn.Module) -> tuple[Step, ...]:
     try:
         traced = _Tracer().trace(network)
     except (fx.proxy.TraceError, TypeError, RuntimeError, AssertionError, ValueError) as bad:
-        raise bad_input("not-a-graph", str(bad), "a network is quantized if the same layers run for every image",
-                        "Move what depends on values out of forward.", key=type(network).__name__) from None  # fmt: skip
+        rule = "a network is quantized if the same layers run for every image"
+        remedy = "Move what depends on values out of forward."
+        raise bad_input("not-a-graph", str(bad), rule, remedy, key=type(network).__name__) from None
     return _Reader(network).read(traced)
 
 
@@ -80,7 +79,7 @@ class _Reader:
             self._layer(node, str(node.target), module)
             return
         name = node.target if node.op == "call_method" else getattr(node.target, "__name__", str(node.target))
-        handler: Callable[[fx.Node], None] | None = _FUNCTIONS(self).get(str(name))
+        handler: Callable[[fx.Node], None] | None = _functions(self).get(str(name))
         if handler is None:
             raise self._unsupported(node, str(name))
         handler(node)
@@ -91,20 +90,25 @@ class _Reader:
             return
         if type(layer) not in LEAVES:
             raise self._unsupported(node, type(layer).__name__)
-        self._step(node, name, (self.value[node.args[0]],), layer)  # type: ignore[index]
+        self._step(node, name, (self.value[node.args[0]],), layer)
 
     def _step(self, node: fx.Node, name: str, reads: tuple[int, ...], layer: nn.Module | None) -> None:
         self.value[node] = len(self.steps)
         self.steps.append(Step(name, reads, layer))
 
     def _unsupported(self, node: fx.Node, got: str) -> InputError:
-        return bad_input("unsupported", got, f"a quantized network is made of {SUPPORTED}", key=str(node.target if node.op == "call_module" else node.name))
+        return bad_input(
+            "unsupported",
+            got,
+            f"a quantized network is made of {SUPPORTED}",
+            key=str(node.target if node.op == "call_module" else node.name),
+        )
 
     # Functions
 
     def alias(self, node: fx.Node) -> None:
         """The same value under another shape."""
-        self.value[node] = self.value[node.args[0]]  # type: ignore[index]
+        self.value[node] = self.value[node.args[0]]
 
     def size(self, node: fx.Node) -> None:
         """A size, which only reshaping uses: no value."""
@@ -112,21 +116,21 @@ class _Reader:
     def add(self, node: fx.Node) -> None:
         if len(node.args) != 2 or not all(isinstance(a, fx.Node) and a in self.value for a in node.args):
             raise self._unsupported(node, "a sum with a number")
-        a, b = (self.value[arg] for arg in node.args)  # type: ignore[index]
+        a, b = (self.value[arg] for arg in node.args)
         if a == b or -1 in (a, b):
             raise self._unsupported(node, "a sum of a value with itself or with the input")
         self._step(node, node.name, (a, b), None)
 
     def relu(self, node: fx.Node) -> None:
         layer = nn.ReLU6() if "6" in str(getattr(node.target, "__name__", node.target)) else nn.ReLU()
-        self._step(node, node.name, (self.value[node.args[0]],), layer)  # type: ignore[index]
+        self._step(node, node.name, (self.value[node.args[0]],), layer)
 
     def mean(self, node: fx.Node) -> None:
         """An average over the image, however written."""
         sizes = (node.kwargs.get("output_size", node.args[1] if len(node.args) > 1 else None),)
         if sizes[0] not in (1, (1, 1), [1, 1]):
             raise self._unsupported(node, "an average over parts of the image")
-        self._step(node, node.name, (self.value[node.args[0]],), nn.AdaptiveAvgPool2d(1))  # type: ignore[index]
+        self._step(node, node.name, (self.value[node.args[0]],), nn.AdaptiveAvgPool2d(1))
 
     def conv2d(self, node: fx.Node) -> None:
         """functional.conv2d with the parameters of a module: the call that its subclasses make."""
@@ -156,7 +160,7 @@ def _pair(value: Any) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
 
-def _FUNCTIONS(reader: _Reader) -> dict[str, Callable[[fx.Node], None]]:
+def _functions(reader: _Reader) -> dict[str, Callable[[fx.Node], None]]:
     same = dict.fromkeys(("flatten", "view", "reshape", "dropout", "contiguous", "squeeze"), reader.alias)
     return {
         **same, "add": reader.add, "iadd": reader.add, "add_": reader.add, "size": reader.size, "getitem": reader.size,
