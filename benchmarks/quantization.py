@@ -23,7 +23,7 @@ from hwsim.quant.network import Network, Product
 from hwsim.quant.thresholds import Thresholds
 from hwsim.quant.training.blocks import Recipe
 from hwsim.quant.training.convert import convert, with_thresholds
-from hwsim.quant.training.prepare import QuantizedChain, prepare
+from hwsim.quant.training.prepare import QuantizedNetwork, prepare
 from hwsim.quant.training.train import accuracy, train
 
 HELD_OUT = 500
@@ -75,7 +75,7 @@ def trained(seed: int, data: Digits, epochs: int) -> nn.Sequential:
     return net.eval()
 
 
-def quantized(net: nn.Module, width: int, recipe: Recipe, data: Digits) -> QuantizedChain:
+def quantized(net: nn.Module, width: int, recipe: Recipe, data: Digits) -> QuantizedNetwork:
     """The network with all weights and all values between layers at `width` bits; input and output keep 8."""
     bits = Bits((width,) * LAYERS, (8, *(width,) * (LAYERS - 1), 8))
     return prepare(net, bits, recipe, data.images[:256])

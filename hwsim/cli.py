@@ -22,6 +22,7 @@ from typing import Any
 import click
 
 from hwsim.cosim.commands import cosim_command, validate_command
+from hwsim.deploy.command import deploy_command
 from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_OUR_BUG, InputError, Problem, Where, bad_input
 from hwsim.quant.commands import quantize_command
 from hwsim.sweep.commands import export_command, sweep_command
@@ -414,7 +415,8 @@ def _simulated(
 @cli.command("run")
 @_run_options
 @click.option("--report", "folder", type=click.Path(file_okay=False, path_type=Path), help="Write a report here.")
-def run_command_line(as_json: bool, folder: Path | None, **question: Any) -> None:
+@click.option("--layers", is_flag=True, help="Show every layer in network order, however many there are.")
+def run_command_line(as_json: bool, folder: Path | None, layers: bool, **question: Any) -> None:
     """Run a workload on a design: latency, energy, memory, area."""
     result = _simulated(**question)
     written = _write_report(result, folder) if folder else []
@@ -423,7 +425,7 @@ def run_command_line(as_json: bool, folder: Path | None, **question: Any) -> Non
     else:
         from hwsim.report.terminal import print_summary
 
-        print_summary(result)
+        print_summary(result, layers)
     for path in written:
         click.echo(f"wrote {path}", err=as_json)
 
@@ -542,6 +544,7 @@ def compare_command(
 # --- commands with modules of their own -------------------------------------------------------------------------
 
 cli.add_command(quantize_command)
+cli.add_command(deploy_command)
 cli.add_command(sweep_command)
 cli.add_command(export_command)
 cli.add_command(cosim_command)

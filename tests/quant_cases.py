@@ -12,7 +12,7 @@ from torch import nn
 from hwsim.quant.assign import Bits
 from hwsim.quant.chain import Kind
 from hwsim.quant.training.blocks import Block, Output, Recipe, read_from
-from hwsim.quant.training.prepare import QuantizedChain, prepare
+from hwsim.quant.training.prepare import QuantizedNetwork, prepare
 
 COMBINATIONS = tuple(itertools.product((8, 4, 2), repeat=3))
 KINDS = (Kind.CONV, Kind.DEPTHWISE, Kind.POINTWISE, Kind.LINEAR)
@@ -41,7 +41,7 @@ def layer_of(kind: Kind, case: int) -> tuple[nn.Module, tuple[int, int, int]]:
 # --- values that float64 holds exactly --------------------------------------------------------------------------
 
 
-def exact_chain(kind: Kind, recipe: Recipe, bits: tuple[int, int, int], case: int) -> tuple[QuantizedChain, Any]:
+def exact_chain(kind: Kind, recipe: Recipe, bits: tuple[int, int, int], case: int) -> tuple[QuantizedNetwork, Any]:
     """A layer whose every intermediate value float64 holds, and exact inputs for it.
 
     Scales of input and weights have 5 bits, gains 8, zero points and codes 9, and at most 2^8 products are summed, so
@@ -74,7 +74,7 @@ def exact_chain(kind: Kind, recipe: Recipe, bits: tuple[int, int, int], case: in
     _set_range(block.output, scale, zero)
     if kind is Kind.LINEAR:
         block.register_forward_pre_hook(lambda _, x: tuple(t.flatten(1) for t in x))
-    return QuantizedChain(source, [block]).eval(), inputs
+    return QuantizedNetwork(source, [block]).eval(), inputs
 
 
 def _odd(rng: np.random.Generator, bits: int) -> int:
@@ -137,7 +137,7 @@ def _output_scale(block: Block, inputs: Any, bits: int) -> tuple[float, float]:
 # --- any values -------------------------------------------------------------------------------------------------
 
 
-def random_chain(kind: Kind, recipe: Recipe, bits: tuple[int, int, int], case: int) -> tuple[QuantizedChain, Any]:
+def random_chain(kind: Kind, recipe: Recipe, bits: tuple[int, int, int], case: int) -> tuple[QuantizedNetwork, Any]:
     """A layer of random values in front of a second one, with ranges from its data, in float64, and inputs."""
     torch.manual_seed(1000 * case + 100 * bits[0] + 10 * bits[1] + bits[2])
     layer, shape = layer_of(kind, case)

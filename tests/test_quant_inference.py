@@ -488,8 +488,9 @@ def refused(net: nn.Module, bits: Bits) -> str:
 def test_networks_that_are_no_such_chain_are_refused() -> None:
     one = Bits((8,), (8, 8))
     rule = (
-        "a quantized network is a chain of Conv2d (dense or depth-wise, undilated), Linear, BatchNorm2d, ReLU, ReLU6, "
-        "MaxPool2d, AvgPool2d, AdaptiveAvgPool2d(1), Flatten and Dropout."
+        "a quantized network is made of Conv2d (dense or depth-wise, undilated), Linear, BatchNorm2d, ReLU, ReLU6, "
+        "MaxPool2d, AvgPool2d, AdaptiveAvgPool2d(1), ZeroPad2d before a convolution, sums of two values, Flatten and "
+        "Dropout."
     )
     assert refused(nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU()), one) == f"[unsupported] 1: got 'GELU'; {rule}"
     assert refused(nn.Sequential(nn.Conv2d(3, 4, 3, dilation=2)), one) == f"[unsupported] 0: got 'Conv2d'; {rule}"

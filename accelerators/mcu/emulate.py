@@ -160,7 +160,10 @@ def load(path: Path, isa: Isa) -> Program:
 
     with path.open("rb") as file:
         elf = ELFFile(file)
-        segments = tuple((s["p_vaddr"], s.data()) for s in elf.iter_segments() if s["p_type"] == "PT_LOAD")
+        # What a program zeroes before it starts (.bss) takes no room in the file.
+        segments = tuple(
+            (s["p_vaddr"], s.data().ljust(s["p_memsz"], b"\0")) for s in elf.iter_segments() if s["p_type"] == "PT_LOAD"
+        )
         table = elf.get_section_by_name(".symtab")
         functions = [s for s in table.iter_symbols() if s["st_info"]["type"] == "STT_FUNC"]
     return Program(isa, segments, {s.name: (s["st_value"] & ~1, s["st_size"]) for s in functions})
@@ -246,10 +249,10 @@ class Machine:
 
     `watch`: note which bytes of which arrays are read and written. `step`: note each instruction by itself too, in
     `steps`: the slow twin of counting by block. Both are slow, and fixed for good because the emulator lets only hooks
-    that were there before the first run see all code.
+    that were there before the first run see all code. Without `count` nothing is counted, which is many times faster.
     """
 
-    def __init__(self, program: Program, *, watch: bool = False, step: bool = False) -> None:
+    def __init__(self, program: Program, *, watch: bool = False, step: bool = False, count: bool = True) -> None:
         import unicorn as un
 
         self.program = program
@@ -265,7 +268,8 @@ class Machine:
             self._core = un.Uc(un.UC_ARCH_RISCV, un.UC_MODE_RISCV32)
             self._core.hook_add(un.UC_HOOK_INTR, self._trap)
         self._map()
-        self._core.hook_add(un.UC_HOOK_BLOCK, self._block)
+        if count:
+            self._core.hook_add(un.UC_HOOK_BLOCK, self._block)
         self.steps: Counter[int] = Counter()
         if watch:
             self._core.hook_add(un.UC_HOOK_MEM_READ | un.UC_HOOK_MEM_WRITE, self._access)
@@ -316,6 +320,15 @@ class Machine:
     def read(self, address: int, size: int) -> bytes:
         """`size` bytes of memory."""
         return bytes(self._core.mem_read(address, size))
+
+    @property
+    def result(self) -> int:
+        """What the last call returned, as a signed 32-bit number."""
+        import unicorn.arm_const as arm
+        import unicorn.riscv_const as rv
+
+        value = int(self._core.reg_read(arm.UC_ARM_REG_R0 if self.program.is_arm else rv.UC_RISCV_REG_A0)) & 0xFFFFFFFF
+        return value - (value >> 31 << 32)
 
     def call(
         self, function: str, argument: int, arrays: Mapping[str, tuple[int, int]] | None = None, time_limit_s: int = 600

@@ -56,9 +56,10 @@ def unpack_value(value: Value, packed: Bytes) -> Ints:
 def _run(network: Network, layer: Layer, values: dict[str, Ints]) -> Ints:
     out = network.values[layer.output]
     if isinstance(layer, Add):
+        terms = zip(layer.inputs, layer.factors, strict=True)
         total = sum(
-            (values[name] - network.values[name].zero for name in layer.inputs), start=np.zeros(1, np.int64)
-        )  # fmt: skip
+            (factor * (values[name] - network.values[name].zero) for name, factor in terms), start=np.zeros(1, np.int64)
+        )
         return layer.requantization.codes(total, out.zero, out.bits)
     codes, source = values[layer.input], network.values[layer.input]
     if isinstance(layer, Pool):

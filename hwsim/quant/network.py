@@ -97,12 +97,16 @@ class Pool:
 
 @dataclass(frozen=True)
 class Add:
-    """An element-wise sum of two values of one scale: Y = clamp(Zy + floor(M*(X1 - Z1 + X2 - Z2 + Bq)))."""
+    """An element-wise sum of two values: Y = clamp(Zy + floor(M*(A1*(X1 - Z1) + A2*(X2 - Z2) + Bq))).
+
+    The factors A are to each other as the scales of the two values; of one scale, both are 1.
+    """
 
     name: str
     inputs: tuple[str, str]
     output: str
     requantization: Icn
+    factors: tuple[int, int] = (1, 1)
 
 
 Layer = Product | Pool | Add
@@ -149,8 +153,12 @@ def _check_shape(network: Network, layer: Layer) -> None:
     values = [network.values[name] for name in inputs_of(layer)]
     out, source = network.values[layer.output], values[0]
     if isinstance(layer, Add):
-        if any(v.shape != out.shape or v.scale != source.scale for v in values):
-            raise bad_input("shape", layer.name, "both inputs of a sum have its shape and share a scale")
+        a, b = layer.factors
+        apart = abs(values[0].scale * b - values[1].scale * a) / max(v.scale for v in values)
+        # Factors are rounded, but for 1 and 1, which say that the scales are the same.
+        if any(v.shape != out.shape for v in values) or min(a, b) < 1 or apart > (0.501 if (a, b) != (1, 1) else 0):
+            rule = "both inputs of a sum have its shape, and scales in the ratio of its factors"
+            raise bad_input("shape", layer.name, rule)
         return
     height, width, channels = source.shape
     size = layer.window.out(height, width)

@@ -17,6 +17,11 @@
 
 #include "layer.h"
 
+/* Which kernels there are: all, or the ones of a network, named beside this file by whoever generated its code. */
+#if __has_include("nn_used.h")
+#include "nn_used.h"
+#else
+
 /* M(bits). */
 #define NN_EACH_BITS(M) M(8) M(4) M(2)
 
@@ -33,6 +38,13 @@
 #define NN_EACH_LAYER(M) \
     NN_OUTPUTS(M, 8, 8) NN_OUTPUTS(M, 8, 4) NN_OUTPUTS(M, 8, 2) NN_OUTPUTS(M, 4, 8) NN_OUTPUTS(M, 4, 4) \
     NN_OUTPUTS(M, 4, 2) NN_OUTPUTS(M, 2, 8) NN_OUTPUTS(M, 2, 4) NN_OUTPUTS(M, 2, 2)
+
+#define NN_EACH_ADD(M) \
+    M(8, 8, 8) M(8, 8, 4) M(8, 8, 2) M(8, 4, 8) M(8, 4, 4) M(8, 4, 2) M(8, 2, 8) M(8, 2, 4) M(8, 2, 2) \
+    M(4, 8, 8) M(4, 8, 4) M(4, 8, 2) M(4, 4, 8) M(4, 4, 4) M(4, 4, 2) M(4, 2, 8) M(4, 2, 4) M(4, 2, 2) \
+    M(2, 8, 8) M(2, 8, 4) M(2, 8, 2) M(2, 4, 8) M(2, 4, 4) M(2, 4, 2) M(2, 2, 8) M(2, 2, 4) M(2, 2, 2)
+
+#endif
 
 /* Whether a scheme needs the sum of a column, to subtract the weights' zero point after the product. */
 #define NN_NEEDS_SUM(scheme) (NN_BYTE_COLUMNS || (scheme) == NN_PL_FB || (scheme) == NN_PL_ICN)
@@ -66,10 +78,6 @@ NN_EACH_LAYER(NN_DECLARE_LAYER)
     void average_pool_u##bits(const struct nn_layer *);
 NN_EACH_BITS(NN_DECLARE_POOL)
 
-#define NN_EACH_ADD(M) \
-    M(8, 8, 8) M(8, 8, 4) M(8, 8, 2) M(8, 4, 8) M(8, 4, 4) M(8, 4, 2) M(8, 2, 8) M(8, 2, 4) M(8, 2, 2) \
-    M(4, 8, 8) M(4, 8, 4) M(4, 8, 2) M(4, 4, 8) M(4, 4, 4) M(4, 4, 2) M(4, 2, 8) M(4, 2, 4) M(4, 2, 2) \
-    M(2, 8, 8) M(2, 8, 4) M(2, 8, 2) M(2, 4, 8) M(2, 4, 4) M(2, 4, 2) M(2, 2, 8) M(2, 2, 4) M(2, 2, 2)
 #define NN_DECLARE_ADD(i, o, w) void add_u##i##_u##o##_u##w(const struct nn_layer *);
 NN_EACH_ADD(NN_DECLARE_ADD)
 

@@ -72,9 +72,12 @@ class Output(nn.Module):
 class Block(nn.Module):
     """A layer with weights, its norm in inference (gain*z + shift, both trained), and the quantizer of its output."""
 
-    def __init__(self, name: str, layer: nn.Module, norm: nn.BatchNorm2d | None, output: Output) -> None:
+    def __init__(
+        self, name: str, layer: nn.Module, norm: nn.BatchNorm2d | None, output: Output,
+        padding: tuple[int, int, int, int] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.name, self.layer, self.norm, self.output = name, layer, norm, output
+        self.name, self.layer, self.norm, self.output, self.before = name, layer, norm, output, padding
         self.source: Output | None = None
 
     def quantize(self, recipe: Recipe, weight_bits: int) -> None:
@@ -125,9 +128,18 @@ class Block(nn.Module):
     def _products(self, x: Tensor, weight: Tensor) -> Tensor:
         layer = self.layer
         if isinstance(layer, nn.Conv2d):
-            padding: Any = layer.padding
-            return functional.conv2d(x, weight, None, layer.stride, padding, layer.dilation, layer.groups)
-        return functional.linear(x, weight)
+            top, bottom, left, right = self.padding
+            padded = functional.pad(x, (left, right, top, bottom))
+            return functional.conv2d(padded, weight, None, layer.stride, 0, layer.dilation, layer.groups)
+        return functional.linear(x.flatten(1), weight)
+
+    @property
+    def padding(self) -> tuple[int, int, int, int]:
+        """Rows and columns of zeros around the image: top, bottom, left, right; the layer's own and those before it."""
+        layer = self.layer
+        own: Any = layer.padding if isinstance(layer, nn.Conv2d) else (0, 0)
+        before = self.before or (0, 0, 0, 0)
+        return own[0] + before[0], own[0] + before[1], own[1] + before[2], own[1] + before[3]
 
     def accumulator_scale(self) -> Tensor:
         """The value of one step of the accumulator, one entry or one a channel, in float64."""
@@ -170,6 +182,23 @@ class Block(nn.Module):
         if layer.groups > 1:
             return Kind.DEPTHWISE
         return Kind.POINTWISE if layer.kernel_size == (1, 1) else Kind.CONV
+
+
+class Sum(nn.Module):
+    """The sum of two values, rounded to the nearest code, halves up: a floor would lower every sum by half a step, and
+    sums follow one another along a residual network."""
+
+    def __init__(self, name: str, output: Output) -> None:
+        super().__init__()
+        self.name, self.output = name, output
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        z = x + y
+        if not self.output.observe:
+            scale, _ = q.output_format(self.output.low.detach(), self.output.high.detach(), self.output.bits)
+            z = z + scale / 2
+        found: Tensor = self.output(z)
+        return found
 
 
 def read_from(part: nn.Module, source: Output) -> None:

@@ -1,4 +1,4 @@
-"""From a torch chain with quantizers to an integer network."""
+"""From a torch network with quantizers to an integer network."""
 
 from __future__ import annotations
 
@@ -13,31 +13,47 @@ from hwsim.quant import formats
 from hwsim.quant.chain import Kind
 from hwsim.quant.formats import Ints, Reals
 from hwsim.quant.icn import Icn, icn_parameters, reach_of
-from hwsim.quant.network import Network, Pool, Pooling, Product, Value, Window, check
+from hwsim.quant.network import Add, Network, Pool, Pooling, Product, Value, Window, check
 from hwsim.quant.thresholds import WIDEST_OUTPUT, thresholds_of
-from hwsim.quant.training.blocks import AveragePool, Block, MaxPool, Output
-from hwsim.quant.training.prepare import QuantizedChain
+from hwsim.quant.training.blocks import AveragePool, Block, MaxPool, Output, Sum
+from hwsim.quant.training.prepare import INPUT, QuantizedNetwork
 
 CONSTANT_N0 = -16
 """A channel that its norm multiplies by 0 is a constant: a bias with 16 bits behind the point, and no weights."""
 
 
-def convert(chain: QuantizedChain, shape: tuple[int, int, int], name: str = "network") -> Network:
-    """The integer network of `chain` for inputs of `shape` (channels, height, width).
+SUM_FACTOR = 1 << 16
+"""The factor of the operand with the larger scale; the other's, rounded, is off by 2^-17 of that scale at most."""
+
+
+def convert(network: QuantizedNetwork, shape: tuple[int, int, int], name: str = "network") -> Network:
+    """The integer network of `network` for inputs of `shape` (channels, height, width).
 
     Scales are taken in float64. Raises InputError where an accumulator can exceed 32 bits.
     """
     channels, height, width = shape
-    values = {"input": _value("input", (height, width, channels), chain.source)}
+    values = {"input": _value("input", (height, width, channels), network.source)}
     layers: list[Any] = []
-    last = "input"
-    for part in chain.parts:
-        make: Any = _product if isinstance(part, Block) else _pool
-        layer, value = make(part, values[last])
+    names = {INPUT: "input"}
+    for i, (part, reads) in enumerate(zip(network.parts, network.reads, strict=True)):
+        make: Any = _product if isinstance(part, Block) else _sum if isinstance(part, Sum) else _pool
+        layer, value = make(part, *(values[names[read]] for read in reads))
         layers.append(layer)
         values[value.name] = value
-        last = value.name
-    return check(Network(name, values, tuple(layers), "input", last))
+        names[i] = value.name
+    return check(Network(name, values, tuple(layers), "input", names[len(network.parts) - 1]))
+
+
+def _sum(part: Sum, first: Value, second: Value) -> tuple[Add, Value]:
+    value = _value(part.name, first.shape, part.output)
+    unit, factors = first.scale, (1, 1)
+    if first.scale != second.scale:
+        unit = max(first.scale, second.scale) / SUM_FACTOR
+        factors = (max(1, round(first.scale / unit)), max(1, round(second.scale / unit)))
+    farthest = (max(v.zero, (1 << v.bits) - 1 - v.zero) for v in (first, second))
+    reach = sum(factor * far for factor, far in zip(factors, farthest, strict=True))
+    icn = icn_parameters(unit / value.scale, value.scale / unit / 2, reach)
+    return Add(part.name, (first.name, second.name), part.name, icn, factors), value
 
 
 def with_thresholds(network: Network) -> Network:
@@ -60,7 +76,7 @@ def _value(name: str, shape: tuple[int, int, int], output: Output) -> Value:
 
 
 def _product(block: Block, source: Value) -> tuple[Product, Value]:
-    window = _window(block.layer)
+    window = _window(block)
     codes, zeros, scales = _weights(block, source)
     size = (1, 1) if block.kind is Kind.LINEAR else window.out(*source.shape[:2])
     value = _value(block.name, (*size, codes.shape[0]), block.output)
@@ -84,14 +100,14 @@ def _product(block: Block, source: Value) -> tuple[Product, Value]:
     return product, value
 
 
-def _window(layer: nn.Module) -> Window:
+def _window(block: Block) -> Window:
+    layer = block.layer
     if isinstance(layer, nn.Linear):
         return Window()
     assert isinstance(layer, nn.Conv2d)
     kernel: Any = layer.kernel_size
     stride: Any = layer.stride
-    padding: Any = layer.padding
-    return Window(kernel, stride, (padding[0], padding[0], padding[1], padding[1]))
+    return Window(kernel, stride, block.padding)
 
 
 def _weights(block: Block, source: Value) -> tuple[Ints, Ints, Reals]:

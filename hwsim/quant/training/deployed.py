@@ -22,18 +22,18 @@ from torch.nn import functional
 from hwsim.errors import bad_input
 from hwsim.quant.chain import Kind
 from hwsim.quant.icn import Icn
-from hwsim.quant.network import Network, Pool, Pooling, Product
+from hwsim.quant.network import Add, Network, Pool, Pooling, Product, inputs_of
 
 SPLIT = 16
 
 
 class Deployed(nn.Module):
-    """A chain of products and pooling with ICN. Input and output: real values, batch x C x H x W, float64."""
+    """Products, sums and pooling with ICN. Input and output: real values, batch x C x H x W, float64."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         for layer in network.layers:
-            if isinstance(layer, Product) and not isinstance(layer.requantization, Icn):
+            if not isinstance(layer, Pool) and not isinstance(layer.requantization, Icn):
                 raise bad_input("unsupported", layer.name, "only ICN layers have this graph")
         self.network = network
 
@@ -46,13 +46,19 @@ class Deployed(nn.Module):
         value = self.network.values[self.network.input]
         steps = torch.round(x.double() / value.scale)
         steps = torch.clamp(steps, -value.zero, 2**value.bits - 1 - value.zero)
+        found = {self.network.input: steps}
         for layer in self.network.layers:
-            steps = self.steps(layer, steps)
-        return steps + self.network.values[self.network.output].zero
+            found[layer.output] = self.steps(layer, *(found[name] for name in inputs_of(layer)))
+        return found[self.network.output] + self.network.values[self.network.output].zero
 
-    def steps(self, layer: Any, steps: Tensor) -> Tensor:
+    def steps(self, layer: Any, steps: Tensor, *others: Tensor) -> Tensor:
         """What `layer` makes of values in units of their scale."""
-        source, out = self.network.values[layer.input], self.network.values[layer.output]
+        out = self.network.values[layer.output]
+        if isinstance(layer, Add):
+            first, second = layer.factors
+            total = first * steps + second * others[0] + _column(layer.requantization.bias)
+            return torch.clamp(_scaled(total, layer.requantization), -out.zero, 2**out.bits - 1 - out.zero)
+        source = self.network.values[layer.input]
         if isinstance(layer, Pool):
             return _pooled(layer, steps, source.zero)
         assert isinstance(layer, Product) and isinstance(layer.requantization, Icn)
