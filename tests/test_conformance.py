@@ -44,3 +44,14 @@ class TestMcu(ModelSuite):
         ("stm32h7", "assignment=rules", "flash_capacity=256 KiB", "ram=100 KiB"),
     )
     workloads: ClassVar[Sequence[str | Callable[[], Workload]]] = ("mobilenet-v1-0.25-128",)
+
+
+class TestRv32(ModelSuite):
+    designs: ClassVar[Sequence[str | tuple[str, ...]]] = (
+        "ibex",
+        "picorv32",
+        "cv32e40p",
+        ("cv32e40p", "scaling=pc", "weight=4 bit", "activation=2 bit"),
+        ("ibex", "assignment=rules", "flash_capacity=256 KiB", "ram=100 KiB"),
+    )
+    workloads: ClassVar[Sequence[str | Callable[[], Workload]]] = ("mobilenet-v1-0.25-128",)

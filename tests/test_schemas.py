@@ -11,7 +11,7 @@ from hwsim.config import design_schema, find_designs
 from hwsim.model import load_model
 
 ROOT = Path(__file__).parent.parent
-MODELS = {"optimus": "optimus", "roofline": "roofline", "rv32": "mcu/rv32"}
+MODELS = {"optimus": "optimus", "roofline": "roofline", "rv32": "mcu/rv32", "mcu": "mcu"}
 
 
 def schema_file(model: str) -> Path:
@@ -24,7 +24,7 @@ def test_the_published_schema_is_that_of_the_model(model: str) -> None:
     assert json.loads(schema_file(model).read_text()) == design_schema(load_model(model).Design)
 
 
-@pytest.mark.parametrize("name", ["optimus", "optimus-baseline", "i7-6900k", "titan-xp", "picorv32", "ibex"])
+@pytest.mark.parametrize("name", ["optimus", "optimus-baseline", "i7-6900k", "titan-xp", "picorv32", "ibex", "stm32h7"])
 def test_every_shipped_design_points_to_its_schema_and_keeps_it(name: str) -> None:
     path = find_designs()[name]
     assert "# yaml-language-server: $schema=design.schema.json" in path.read_text()

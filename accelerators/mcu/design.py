@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated
 
+from accelerators.mcu.quantized import KIB, Quantized
 from hwsim.config import Doc, Range
-
-KIB = 8 << 10
 
 
 class Core(IntEnum):
@@ -17,32 +16,12 @@ class Core(IntEnum):
     CORTEX_M7 = 0
 
 
-class Scaling(IntEnum):
-    """One weight scale a layer, or one a channel."""
-
-    PL = 0
-    PC = 1
-
-
-class Assignment(IntEnum):
-    """Where bit widths come from: the design's two fields for every layer, or the memory-driven rules."""
-
-    UNIFORM = 0
-    RULES = 1
-
-
 @dataclass(frozen=True)
-class Design:
+class Design(Quantized):
     """A microcontroller as its datasheet describes it, with what no document gives fitted to a profile."""
 
     core: Annotated[Core, Doc("the pipeline model")]
     clock_khz: Annotated[int, Range(1_000, 2_000_000), Doc("core clock")]
-    weight_bits: Annotated[int, Range(2, 8), Doc("bits of a weight: 8, 4 or 2")]
-    activation_bits: Annotated[int, Range(2, 8), Doc("bits of an activation between layers: 8, 4 or 2")]
-    scaling: Annotated[Scaling, Doc("scale and zero point of weights, by layer or by channel")]
-    assignment: Annotated[Assignment, Doc("uniform: the widths above; rules: cut until flash and RAM suffice")]
-    flash_capacity_bits: Annotated[int, Range(KIB, 2**36), Doc("embedded flash: code, weights and their parameters")]
-    ram_bits: Annotated[int, Range(KIB, 2**36), Doc("cached SRAM that the arena of activations lies in")]
     scratch_bits: Annotated[int, Range(KIB, 2**36), Doc("tightly coupled RAM: stack and im2col columns")]
     instruction_cache_bits: Annotated[int, Range(KIB, 2**24), Doc("instruction cache")]
     data_cache_bits: Annotated[int, Range(KIB, 2**24), Doc("data cache")]
@@ -62,11 +41,7 @@ class Design:
 
     def problems(self) -> list[tuple[str, str, str]]:
         """Rules across fields: (key, rule, remedy)."""
-        found = [
-            (key, "must be 8, 4 or 2", "The kernels exist in these widths.")
-            for key in ("weight", "activation")
-            if getattr(self, f"{key}_bits") not in (8, 4, 2)
-        ]
+        found = self.width_problems()
         if self.idle_power_w >= self.active_power_w:
             found.append(("idle_power", "must be below active_power", "Give both of the same chip."))
         if self.line_width_bits % self.bus_width_bits:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from typing import Any
 
 from accelerators.mcu import mixes
-from accelerators.mcu.design import Assignment, Core, Design, Scaling
 from accelerators.mcu.kernels import Kernel, Operation, Scheme, Shape, columns_bytes, weights_bytes
-from accelerators.mcu.tasks import Kernel as Task
+from accelerators.mcu.quantized import Assignment, Quantized, Scaling
 from accelerators.mcu.toolchain import Isa
 from hwsim.errors import InputError, Problem, Where, bad_input
 from hwsim.lowering import Item, items, refuse
@@ -33,8 +32,6 @@ CLAMPS = frozenset({"hardtanh", "relu", "relu6"})
 
 ALIGN_BITS = 32
 """Kernels read words: every tensor starts at one."""
-
-ISA_OF = {Core.CORTEX_M7: Isa.ARMV7EM}
 
 SCHEME_OF = {
     assign.Requantizer.PL_FB: Scheme.PL_FB,
@@ -69,7 +66,7 @@ def weighted(network: Network) -> list[Op]:
     ]
 
 
-def widths_of(workload: Workload, network: Network, design: Design) -> Widths:
+def widths_of(workload: Workload, network: Network, design: Quantized) -> Widths:
     """The design's widths for every layer, the last output at 8 bits; or those that the memory-driven rules choose.
 
     Raises InputError for rules on a network that is no chain.
@@ -155,22 +152,29 @@ def _pool_shape(item: Item) -> tuple[Operation, Shape]:
                        *_window(item))  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a model makes of kernels: their instruction set, and the task of one call, made from a run and the
+    multiply-accumulates of the network that it stands for. Tasks have a field `weight_bits`, machines the memories
+    `flash`, `ram` and `scratch`."""
+
+    isa: Isa
+    task: Callable[[Run, int], Any]
+
+
 @dataclass
 class Lowering:
     """One network on one design: its program so far, and the bits of every value."""
 
     workload: Workload
-    design: Design
+    design: Quantized
     network: Network
     widths: Widths
+    target: Target
     program: Program = field(default_factory=Program)
     bits: dict[str, int] = field(default_factory=dict)
     step: dict[str, int] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
-
-    @property
-    def isa(self) -> Isa:
-        return ISA_OF[Core(self.design.core)]
 
     def width(self, name: str) -> int:
         """Bits of an element of a tensor; what the network is given comes at 8."""
@@ -189,7 +193,7 @@ class Lowering:
         last = name == list(self.widths.weights)[-1]
         flash = weights_bytes(kernel, shape) * BYTE
         flash += assign.auxiliary_bits(requantizer, shape.out_c, out_bits, last=last)
-        return Run(kernel, shape, flash, columns_bytes(kernel, shape, self.isa) * BYTE)
+        return Run(kernel, shape, flash, columns_bytes(kernel, shape, self.target.isa) * BYTE)
 
     def values(self, item: Item) -> list[str]:
         """Its inputs that are not weights."""
@@ -220,22 +224,6 @@ class Lowering:
             return Run(Kernel(Operation.ADD, one, self.widths.otherwise, other), Shape(1, 1, n, 1, 1, n))
         raise _refused(item, f"there is no kernel for {function or 'this function'}")
 
-    def task(self, run: Run, macs: int) -> Task:
-        """Counts of one kernel call."""
-        counts = mixes.instructions(self.isa, run.kernel, run.shape)
-        traffic = mixes.traffic(self.isa, run.kernel, run.shape)
-        s, k = run.shape, run.kernel
-        other = k.weight_bits if k.operation == Operation.ADD else 0
-        return Task(
-            **{("returns" if name == "return" else name): counts.get(name, 0) for name in mixes_measures()},
-            macs=macs,
-            weight_bits=run.weight_bits,
-            weight_sweeps=traffic.weight_sweeps,
-            text_bits=mixes.text_bytes(self.isa, [k]) * BYTE,
-            input_bits=s.in_h * s.in_w * s.in_c * (k.in_bits + other),
-            output_bits=s.out_h * s.out_w * s.out_c * k.out_bits,
-        )
-
     def lower(self, sizes: Mapping[str, int]) -> Program:
         """Every operator in network order, then where everything lies."""
         for item, walk in items(self.program, self.workload, self.workload.schedule(), sizes):
@@ -246,7 +234,7 @@ class Lowering:
                 self.step[item.op.name] = max(item.after, default=0)
                 out_bits = self.width(self.values(item)[0])
             else:
-                step = self.program.add(self.task(run, item.op.macs(item.binding)), item.layer, item.after)
+                step = self.program.add(self.target.task(run, item.op.macs(item.binding)), item.layer, item.after)
                 walk.produced(item, (step,))
                 self.step[item.op.name] = step
                 self.runs.append(run)
@@ -270,7 +258,7 @@ class Lowering:
         if last < 0:
             return []
         weights = sum(run.weight_bits for run in self.runs)
-        code = mixes.text_bytes(self.isa, {run.kernel for run in self.runs}) * BYTE
+        code = mixes.text_bytes(self.target.isa, {run.kernel for run in self.runs}) * BYTE
         placed = [Placement("flash", weights, 0, last, "weights"), Placement("flash", code, 0, last, "code")]
         columns = max(run.scratch_bits for run in self.runs)
         placed.append(Placement("scratch", columns, 0, last, "im2col columns"))
@@ -315,15 +303,7 @@ def _drop_free_lines(program: Program) -> None:
     program.layer[:] = [place_of[old] for old in program.layer]
 
 
-@lru_cache(maxsize=1)
-def mixes_measures() -> tuple[str, ...]:
-    """Names of the measures a task holds."""
-    from accelerators.mcu.emulate import MEASURES
-
-    return MEASURES
-
-
-def lower(workload: Workload, design: Design, binding: Mapping[str, float]) -> Program:
+def lower(workload: Workload, design: Quantized, binding: Mapping[str, float], target: Target) -> Program:
     """The program. Raises InputError naming every operator no kernel runs, and for a workload of several calls."""
     schedule = workload.schedule()
     refuse(workload, schedule, KINDS, "a microcontroller")
@@ -333,4 +313,4 @@ def lower(workload: Workload, design: Design, binding: Mapping[str, float]) -> P
                         "Take a network that is traced as one graph.", key=workload.name)  # fmt: skip
     network = workload.graphs[calls[0].graph]
     sizes = {k: int(v) for k, v in binding.items() if not workload.symbols[k].ratio}
-    return Lowering(workload, design, network, widths_of(workload, network, design)).lower(sizes)
+    return Lowering(workload, design, network, widths_of(workload, network, design), target).lower(sizes)

@@ -77,8 +77,9 @@ class CoreCircuit:
         """One step: the last call of the firmware."""
         trace = self.trace_of(task, seed, bool(design.dcache_bits))
         program = Program()
-        layer = program.add_layer(kernel_of(task).name, "layer", "run", macs_of(shape_of(task), kernel_of(task)))
-        program.add(call_of(trace, len(trace.spans) - 1, design), layer)
+        macs = macs_of(shape_of(task), kernel_of(task))
+        layer = program.add_layer(kernel_of(task).name, "layer", "run", macs)
+        program.add(call_of(trace, len(trace.spans) - 1, design)._replace(macs=macs), layer)
         return program
 
     @lru_cache(maxsize=4)  # noqa: B019 - there are four circuits, as long as the process

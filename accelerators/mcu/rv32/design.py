@@ -6,13 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
+from accelerators.mcu.quantized import KIB, Quantized
 from hwsim.config import Doc, Range
 
 BITS_PER_BYTE = 8
+WORD_BITS = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Design:
+@dataclass(frozen=True)
+class Design(Quantized):
     """A core that issues one instruction at a time, its caches, and the memory it runs from.
 
     `<kind>_cycles`: how long an instruction keeps the next from issuing, all of its inputs being there.
@@ -47,14 +49,16 @@ class Design:
     line_bits: Annotated[int, Range(32, 4096), Doc("line of both caches")]
     fetch_miss_cycles: Annotated[int, Range(0, 1024), Doc("wait for a line of instructions")]
     load_miss_cycles: Annotated[int, Range(0, 1024), Doc("wait for a line of data")]
-    memory_bits: Annotated[int, Range(1 << 13, 1 << 35), Doc("memory for code, weights and activations")]
+    scratch_bits: Annotated[int, Range(KIB, 1 << 36), Doc("RAM for stack and im2col columns")]
+    packed_dots: Annotated[bool, Doc("whole networks run kernels of packed dot products (XPULP)")]
     core_pj_per_cycle: Annotated[float, Range(0.0, 10_000.0), Doc("energy of the core in a cycle")]
     core_mm2: Annotated[float, Range(0.0, 100.0), Doc("area of the core without its memories")]
 
     def problems(self) -> Iterable[tuple[str, str, str]]:
         """Rules across fields: (key, rule, remedy) of each one broken."""
+        yield from self.width_problems()
         for key, bits in (("icache", self.icache_bits), ("dcache", self.dcache_bits)):
             if bits % self.line_bits:
                 yield key, "a cache must be a whole number of lines", "Give a multiple of `line`."
-        if self.line_bits % (4 * BITS_PER_BYTE):
+        if self.line_bits % WORD_BITS:
             yield "line", "a line must be whole words of 32 bits", "256 bits is usual."

@@ -1,8 +1,10 @@
-"""Cycles of a layer as a formula of its shape, for cores without caches: loop trips times cycles a round.
+"""What a layer executes as a formula of its shape, and its cycles on cores without caches.
 
-No branch of the kernels depends on data, so what each function of `accelerators/mcu/c` takes, waits for operands
-included (`pipeline`), is linear in the loop trips of `accelerators.mcu.mixes`. `formulas.json` holds the integers by
-core, solved for as the instruction mixes are, beside the compiler and the cycles of the designs they follow from.
+No branch of the kernels depends on data, so what each function of `accelerators/mcu/c` executes is linear in the loop
+trips of `accelerators.mcu.mixes`: instructions by kind, branches by direction and outcome, and pairs of instructions of
+which the second needs what the first has just made. `formulas.json` holds the integers by instruction set, solved for
+as the instruction mixes are, beside the compiler. Where no result is late by more than a cycle and no address matters,
+such pairs are all that waits, and the cycles of any layer follow (`call_of_layer`).
 
     python -m accelerators.mcu.rv32.formulas --write
 """
@@ -10,7 +12,6 @@ core, solved for as the instruction mixes are, beside the compiler and the cycle
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 from array import array
@@ -24,15 +25,33 @@ from typing import Any
 from accelerators.mcu import mixes
 from accelerators.mcu.emulate import Machine, Program, load
 from accelerators.mcu.kernels import Kernel, Shape
-from accelerators.mcu.rv32 import pipeline
 from accelerators.mcu.rv32.design import Design
-from accelerators.mcu.rv32.instructions import INSTRUCTION_BYTES, Instruction, decode
+from accelerators.mcu.rv32.instructions import INSTRUCTION_BYTES, Instruction, Kind, decode
+from accelerators.mcu.rv32.profile import Call
 from accelerators.mcu.rv32.trace import block_end, block_start
 from accelerators.mcu.toolchain import C_FOLDER, Isa, compiler_version, digest, library
 
 TABLE = Path(__file__).resolve().parent / "formulas.json"
-CORES = {Isa.RV32IM: ("picorv32", "ibex", "cv32e40p"), Isa.XPULP: ("cv32e40p",)}
-"""The cores without caches, by what they can run."""
+ISAS = (Isa.RV32IM, Isa.XPULP)
+
+EXECUTED = ("alu", "shift", "multiply", "multiply_high", "divide", "dot", "load", "store", "taken_back", "taken_ahead",
+            "passed_back", "passed_ahead", "jump", "jump_register")  # fmt: skip
+"""Fields of `Call` that depend on the compiled code alone."""
+
+PAIRS = {
+    Kind.SHIFT: "after_shift",
+    Kind.MULTIPLY: "after_multiply",
+    Kind.MULTIPLY_HIGH: "after_multiply",
+    Kind.DIVIDE: "after_divide",
+    Kind.LOAD: "after_load",
+}
+"""An instruction that needs the result of one of this kind right before it."""
+
+JUMP_PAIR = "jump_register_after"
+"""A jump to an address that the instruction before it made."""
+
+STAMP = Counter({"jump": 1, "store": 1})
+"""The call of a layer, and the stamp behind it."""
 
 
 @cache
@@ -40,17 +59,57 @@ def _table() -> dict[str, Any]:
     return dict(json.loads(TABLE.read_text(encoding="utf-8")))
 
 
-def layer_cycles(core: str, isa: Isa, kernel: Kernel, shape: Shape) -> int:
-    """Cycles of one layer on one of `CORES`: from the call to the stamp behind it."""
-    entry, done = _table()[isa.name.lower()], mixes.trips(kernel, shape)
-    rounds = (mixes.Trips(**entry["functions"][name].get(core, {})) for name in kernel.parts(isa))
-    return int(entry["stamp"][core]) + sum(mixes.executed(one, done) for one in rounds)
+def rounds_of(isa: Isa, function: str) -> dict[str, dict[str, int]]:
+    """What `formulas.json` says of one function of `c/`: by measure, occurrences a round of each loop."""
+    entry = _table()[isa.name.lower()]
+    return dict(entry["mixes"][entry["functions"][function]])
 
 
-def timing_of(design: Design) -> dict[str, int]:
-    """The fields that cycles depend on."""
-    fields = dataclasses.asdict(design)
-    return {name: value for name, value in fields.items() if name.endswith("_cycles") or name == "store_slots"}
+@cache
+def _mixes(isa: Isa, kernel: Kernel) -> dict[str, mixes.Trips]:
+    """By measure, occurrences a round of every loop of the kernel's functions together."""
+    total: dict[str, Counter[str]] = defaultdict(Counter)
+    for name in kernel.parts(isa):
+        for measure, loops in rounds_of(isa, name).items():
+            total[measure].update(loops)
+    return {measure: mixes.Trips(**loops) for measure, loops in total.items()}
+
+
+def measures_of(isa: Isa, kernel: Kernel, shape: Shape) -> Counter[str]:
+    """`EXECUTED`, `PAIRS` and `JUMP_PAIR` of one layer, from its call to the stamp behind it."""
+    done = mixes.trips(kernel, shape)
+    found = {measure: mixes.executed(mix, done) for measure, mix in _mixes(isa, kernel).items()}
+    return Counter(found) + STAMP
+
+
+def obstacle(design: Design) -> str:
+    """Why the cycles of a layer on this core are no formula of its shape; empty where they are."""
+    if design.icache_bits or design.dcache_bits:
+        return "with caches the cycles of a layer depend on addresses"
+    if design.store_bus_cycles or design.store_slots:
+        return "with stores under way the cycles of a layer depend on when they began"
+    late = (design.shift_use_cycles, design.multiply_use_cycles, design.divide_use_cycles, design.load_use_cycles)
+    if max(late) > 1:
+        return "with results late by more than a cycle the cycles of a layer depend on more than neighbours"
+    return ""
+
+
+def wait_cycles(design: Design, measures: Mapping[str, int]) -> int:
+    """Cycles that instructions wait for results of the one before, of a design without `obstacle`."""
+    return (
+        measures["after_shift"] * design.shift_use_cycles
+        + measures["after_multiply"] * design.multiply_use_cycles
+        + measures["after_divide"] * design.divide_use_cycles
+        + measures["after_load"] * design.load_use_cycles
+        + measures[JUMP_PAIR] * design.jump_register_use_cycles
+    )
+
+
+def call_of_layer(design: Design, isa: Isa, kernel: Kernel, shape: Shape) -> Call:
+    """What one layer asks of a core without `obstacle`: as `profile.call_of` has it from a trace."""
+    measures = measures_of(isa, kernel, shape)
+    executed = {name: measures[name] for name in EXECUTED}
+    return Call(**executed, wait_cycles=wait_cycles(design, measures), fetch_misses=0, load_misses=0)
 
 
 # --- measuring and solving --------------------------------------------------------------------------------------------
@@ -75,22 +134,43 @@ def instructions(program: Program, block: int) -> list[Instruction]:
     return [decode(int.from_bytes(word, "little")) for word in words]
 
 
-def cycles_by_function(program: Program, blocks: Sequence[int], design: Design) -> Counter[str]:
-    """Cycles of each function in a call that ran these blocks."""
+def pair_of(before: Instruction, after: Instruction) -> list[str]:
+    """Which of `PAIRS` and `JUMP_PAIR` two instructions in a row are."""
+    if not before.writes or before.writes not in after.reads:
+        return []
+    late = [PAIRS[before.kind]] if before.kind in PAIRS else []
+    return [*late, JUMP_PAIR] if after.kind == Kind.JUMP_REGISTER else late
+
+
+def measure_of(instruction: Instruction, taken: bool) -> str:
+    """Which of `EXECUTED` an instruction is."""
+    if instruction.kind != Kind.BRANCH:
+        return instruction.kind.name.lower()
+    return f"{'taken' if taken else 'passed'}_{'back' if instruction.distance_bytes < 0 else 'ahead'}"
+
+
+def measures_of_passage(before: Sequence[Instruction], block: Sequence[Instruction], taken: bool) -> Counter[str]:
+    """One pass through a block behind another; `taken`: whether the branch that ends it is."""
+    found = Counter(measure_of(one, taken) for one in block)
+    for pair in pairwise([*before[-1:], *block]):
+        found.update(pair_of(*pair))
+    return found
+
+
+def measures_by_function(program: Program, blocks: Sequence[int]) -> dict[str, Counter[str]]:
+    """What each function did in a call that ran these blocks."""
     codes = {block: instructions(program, block) for block in set(blocks)}
-    function = {block: program.function_at(block_start(block)) for block in codes}
-    total: Counter[str] = Counter()
-    for block, passage in zip(blocks, pipeline.passages(blocks, codes, design), strict=True):
-        total[function[block]] += passage.waited
-    for (block, following), times in Counter(pairwise([*blocks, 0])).items():
+    total: dict[str, Counter[str]] = defaultdict(Counter)
+    for (before, block, following), times in Counter(zip([0, *blocks], blocks, [*blocks[1:], 0], strict=False)).items():
         taken = block_end(block) != block_start(following)
-        issue = sum(pipeline.issue_cycles(one, taken, design) for one in codes[block])
-        total[function[block]] += issue * times
+        found = measures_of_passage(codes.get(before, ()), codes[block], taken)
+        function = program.function_at(block_start(block))
+        total[function].update({measure: n * times for measure, n in found.items()})
     return total
 
 
-def measured(isa: Isa, designs: Mapping[str, Design], seed: int) -> dict[str, list[mixes.Sample]]:
-    """Samples by function, cycles by core: every kernel run on random shapes with random data."""
+def measured(isa: Isa, seed: int) -> dict[str, list[mixes.Sample]]:
+    """Samples by function: every kernel run on random shapes with random data."""
     import numpy as np
 
     from accelerators.mcu import kernels as k
@@ -102,45 +182,47 @@ def measured(isa: Isa, designs: Mapping[str, Design], seed: int) -> dict[str, li
         for shape in mixes.designed_shapes(kernel, rng):
             del recorder.order[:]
             k.run_layer(isa, kernel, shape, k.random_data(kernel, shape, rng), core=recorder)
-            blocks = recorder.order
-            found = {core: cycles_by_function(recorder.program, blocks, one) for core, one in designs.items()}
+            found = measures_by_function(recorder.program, recorder.order)
             for function in kernel.parts(isa):
-                cycles = {core: by_function[function] for core, by_function in found.items()}
-                samples[function].append((mixes.trips(kernel, shape), cycles))
+                samples[function].append((mixes.trips(kernel, shape), found.get(function, {})))
     return samples
 
 
-def solved(isa: Isa, designs: Mapping[str, Design], seed: int) -> dict[str, Any]:
-    """The entry of one instruction set. Raises ValueError where cycles are not linear in the trips."""
-    samples = measured(isa, designs, seed)
+def solved(isa: Isa, seed: int) -> dict[str, Any]:
+    """The entry of one instruction set. Raises ValueError where a count is not linear in the trips."""
+    functions = {name: mixes.solve(name, found) for name, found in sorted(measured(isa, seed).items())}
     return {
         "compiler": compiler_version(isa),
         "build": digest(isa, sorted(C_FOLDER.glob("*.c")), ()),
-        "timing": {core: timing_of(design) for core, design in designs.items()},
-        "stamp": {core: design.jump_cycles + design.store_cycles for core, design in designs.items()},
-        "functions": {name: mixes.solve(name, found) for name, found in sorted(samples.items())},
+        **_shared(functions),
     }
+
+
+def _shared(functions: Mapping[str, Any]) -> dict[str, Any]:
+    """Equal mixes once, and which of them each function has."""
+    different: list[Any] = []
+    for mix in functions.values():
+        if mix not in different:
+            different.append(mix)
+    return {"functions": {name: different.index(mix) for name, mix in functions.items()}, "mixes": different}
 
 
 def write(seed: int = 1) -> None:
     """Measure, solve and write `formulas.json`."""
-    from hwsim.config import load_design
-
-    entries = {
-        isa.name.lower(): solved(isa, {core: load_design(core).design for core in cores}, seed)
-        for isa, cores in CORES.items()
-    }
+    entries = {isa.name.lower(): solved(isa, seed) for isa in ISAS}
     TABLE.write_text(_json(entries), encoding="utf-8")
     _table.cache_clear()
+    _mixes.cache_clear()
 
 
 def _json(entries: Mapping[str, Mapping[str, Any]]) -> str:
-    """The table with a function a line."""
+    """The table with a function and a mix a line."""
     parts = []
     for isa, entry in entries.items():
-        heads = [f'"{key}": {json.dumps(value)}' for key, value in entry.items() if key != "functions"]
-        functions = ",\n".join(f"   {json.dumps(name)}: {json.dumps(got)}" for name, got in entry["functions"].items())
-        body = ",\n  ".join([*heads, f'"functions": {{\n{functions}\n  }}'])
+        heads = [f'"{key}": {json.dumps(entry[key])}' for key in ("compiler", "build")]
+        functions = ",\n".join(f"   {json.dumps(name)}: {index}" for name, index in entry["functions"].items())
+        rounds = ",\n".join(f"   {json.dumps(mix)}" for mix in entry["mixes"])
+        body = ",\n  ".join([*heads, f'"functions": {{\n{functions}\n  }}', f'"mixes": [\n{rounds}\n  ]'])
         parts.append(f' "{isa}": {{\n  {body}\n }}')
     return "{\n" + ",\n".join(parts) + "\n}\n"
 

@@ -2,8 +2,9 @@
 
     cycles = sum over kinds (executed x cycles) + waits + misses x wait
 
-What a call executes comes from the compiled code itself (`accelerators.mcu.rv32.profile`); what each instruction costs
-is in the design, from the documentation of its core.
+What a call executes comes from the compiled code itself: of a firmware from its trace (`rv32.profile`), of a layer of a
+whole network as a formula of its shape (`rv32.formulas`). What each instruction costs is in the design, from the
+documentation of its core.
 """
 
 from __future__ import annotations
@@ -11,50 +12,62 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from accelerators.mcu.rv32.design import Design
+from accelerators.mcu.quantized import RULED, program_fields, violations
+from accelerators.mcu.rv32.design import WORD_BITS, Design
 from accelerators.mcu.rv32.profile import Call
-from hwsim.energy import sram_area_mm2, sram_leakage_w, sram_read_pj_per_bit, sram_write_pj_per_bit
-from hwsim.errors import bad_input
-from hwsim.memory import MemoryLevel, Unit, sram_level
+from hwsim.energy import (
+    flash_read_pj_per_bit,
+    sram_area_mm2,
+    sram_leakage_w,
+    sram_read_pj_per_bit,
+    sram_write_pj_per_bit,
+)
+from hwsim.memory import FLASH, MemoryLevel, Unit, sram_level
 from hwsim.model import Action, Chunks, Parts, Program, Traffic, Violation, Work
 from hwsim.pure import pure
-from hwsim.result import RTL_VALIDATED, UNVALIDATED
+from hwsim.result import UNVALIDATED
 from hwsim.workload.ir import Workload
 
-WORD_BITS = 32
 PORT_BITS = 2 * WORD_BITS
 """Instructions and data have a port each."""
 
 
 class Counts(NamedTuple):
-    """What one call asks for. Bits are those of the words that cross the memory's ports."""
+    """What one call asks for. Bits are those of the words that cross the ports: code and weights lie in flash, all else
+    in RAM; on the circuits everything is loaded from one memory, and counts as RAM."""
 
     core_cycles: Annotated[int, Work("core")]
     chunks: Annotated[int, Chunks()]
-    fetched_bits: Annotated[int, Traffic("memory", "read")]
-    loaded_bits: Annotated[int, Traffic("memory", "read")]
-    stored_bits: Annotated[int, Traffic("memory", "write")]
+    fetched_bits: Annotated[int, Traffic("flash", "read")]
+    weights_loaded_bits: Annotated[int, Traffic("flash", "read")]
+    loaded_bits: Annotated[int, Traffic("ram", "read")]
+    stored_bits: Annotated[int, Traffic("ram", "write")]
+    macs_executed: Annotated[int, Action("core")]
     instructions: Annotated[int, Action("core")]
 
 
 class Machine(NamedTuple):
-    """The core and its memory."""
+    """The core and its memories, which answer in a cycle. Columns lie in `scratch`; its traffic counts as RAM's."""
 
     core: Unit
-    memory: MemoryLevel
+    flash: MemoryLevel
+    ram: MemoryLevel
+    scratch: MemoryLevel
 
 
 class Statics(NamedTuple):
     """Watts of leakage."""
 
-    memory: float
+    ram: float
+    scratch: float
 
 
 class Areas(NamedTuple):
-    """mm2."""
+    """mm2, without flash, of which no density is at hand."""
 
     core: float
-    memory: float
+    ram: float
+    scratch: float
 
 
 @pure
@@ -94,15 +107,28 @@ def count(design: Design, task: Call) -> Counts:
     """One call of a layer. The stamp behind it goes to no memory."""
     executed = instructions_of(task)
     fetched = task.fetch_misses * design.line_bits if design.icache_bits > 0 else executed * WORD_BITS
-    loaded = task.load_misses * design.line_bits if design.dcache_bits > 0 else task.load * WORD_BITS
+    loads = task.load - task.flash_loads
+    loaded = task.load_misses * design.line_bits if design.dcache_bits > 0 else loads * WORD_BITS
     return Counts(
         core_cycles=cycles_of(design, task),
         chunks=1,
         fetched_bits=fetched,
+        weights_loaded_bits=task.flash_loads * WORD_BITS,
         loaded_bits=loaded,
         stored_bits=(task.store - 1) * WORD_BITS,
+        macs_executed=task.macs,
         instructions=executed,
     )
+
+
+PIPELINE = frozenset(
+    name for name in Design.__dataclass_fields__
+    if name.endswith(("_cycles", "cache_bits", "line_bits")) or name in {"packed_dots", "store_slots"}
+)  # fmt: skip
+"""Fields that the profile of a firmware depends on, through its waits and misses."""
+
+WAITS = frozenset(name for name in PIPELINE if not name.endswith("_cycles") or "_use_" in name or "_bus_" in name)
+"""Those that the formulas of layers depend on."""
 
 
 class Rv32Model:
@@ -113,59 +139,64 @@ class Rv32Model:
     Design = Design
     Counts = Counts
     kernels: ClassVar[Mapping[type, Any]] = {Call: count}
-    structural = frozenset(
-        name for name in Design.__dataclass_fields__ if name.endswith(("_cycles", "cache_bits", "line_bits"))
-    )  # fmt: skip
+    structural = PIPELINE | RULED
     holdings: ClassVar[Mapping[type, Any]] = {}
-    accuracy: ClassVar[Mapping[str, str]] = {"": UNVALIDATED, "latency": RTL_VALIDATED}
+    accuracy: ClassVar[Mapping[str, str]] = {"": UNVALIDATED}
+    """Cycles of single layers are held to the RTL; no whole network is, nor are clock, memories and energy."""
 
     def lower(self, workload: Workload, design: Design, binding: Mapping[str, float]) -> Program:
-        """Whole networks need bit widths for every tensor, which a workload does not carry: refused."""
-        raise bad_input(
-            "not-lowered",
-            workload.name,
-            "this model runs single layers of quantized networks, compiled for the core",
-            "Run them with `hwsim cosim`.",
-        )
+        """One kernel a layer, in network order. Raises InputError for a core whose cycles depend on addresses."""
+        from accelerators.mcu import lowering  # NumPy is needed here alone
+        from accelerators.mcu.rv32 import layers
+
+        program = lowering.lower(workload, design, binding, layers.target_of(design))
+        program.structural = WAITS | program_fields(design)
+        return program
 
     @staticmethod
     @pure
     def machine(design: Design, parts: Parts) -> Machine:
-        """Clock and memory."""
+        """Clock and memories. XPULP multiplies four pairs of bytes in an instruction."""
         return Machine(
-            Unit(design.clock_khz, 1),
-            sram_level(design.memory_bits, PORT_BITS, design.clock_khz, 2, 0),
+            Unit(design.clock_khz, 4 if design.packed_dots else 1),
+            MemoryLevel(FLASH, design.flash_capacity_bits, PORT_BITS, PORT_BITS, design.clock_khz),
+            sram_level(design.ram_bits, PORT_BITS, design.clock_khz, 2, 0),
+            sram_level(design.scratch_bits, PORT_BITS, design.clock_khz, 2, 0),
         )
 
     @staticmethod
     @pure
     def price(design: Design, parts: Parts) -> Counts:
-        """Picojoules: the core by the cycle, its memory by the bit."""
-        read = sram_read_pj_per_bit(parts.node, design.memory_bits, WORD_BITS)
+        """Picojoules: the core by the cycle, its memories by the bit."""
+        flash = flash_read_pj_per_bit(parts.node)
         return Counts(
             core_cycles=design.core_pj_per_cycle,
             chunks=0.0,
-            fetched_bits=read,
-            loaded_bits=read,
-            stored_bits=sram_write_pj_per_bit(parts.node, design.memory_bits, WORD_BITS),
+            fetched_bits=flash,
+            weights_loaded_bits=flash,
+            loaded_bits=sram_read_pj_per_bit(parts.node, design.ram_bits, WORD_BITS),
+            stored_bits=sram_write_pj_per_bit(parts.node, design.ram_bits, WORD_BITS),
+            macs_executed=0.0,
             instructions=0.0,
         )
 
     @staticmethod
     @pure
     def static_w(design: Design, parts: Parts) -> Statics:
-        """Leakage of the memory."""
-        return Statics(sram_leakage_w(parts.node, design.memory_bits))
+        """Leakage of both RAMs."""
+        return Statics(sram_leakage_w(parts.node, design.ram_bits), sram_leakage_w(parts.node, design.scratch_bits))
 
     @staticmethod
     @pure
     def area_mm2(design: Design, parts: Parts) -> Areas:
-        """Core and memory."""
-        return Areas(design.core_mm2, sram_area_mm2(parts.node, design.memory_bits))
+        """Core and RAMs."""
+        return Areas(
+            design.core_mm2, sram_area_mm2(parts.node, design.ram_bits), sram_area_mm2(parts.node, design.scratch_bits)
+        )
 
     def check(self, design: Design, parts: Parts, program: Program) -> Sequence[Violation]:
-        """Nothing beyond the capacities."""
-        return ()
+        """Which layer is to blame where flash or RAM does not suffice, with its bytes."""
+        return violations(design, program)
 
 
 MODEL: Any = Rv32Model()

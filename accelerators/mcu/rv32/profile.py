@@ -40,6 +40,11 @@ class Call(NamedTuple):
     wait_cycles: int
     fetch_misses: int
     load_misses: int
+    flash_loads: int = 0
+    """loads that read flash; where everything lies in one memory, none"""
+    macs: int = 0
+    weight_bits: int = 0
+    """weights and their parameters in flash"""
 
 
 STAMP = Counter({Kind.JUMP: 1, Kind.STORE: 1})
