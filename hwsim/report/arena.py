@@ -91,9 +91,11 @@ def _scale(frame: _Frame) -> list[Markup]:
 
 def _panel(panel: Panel, frame: _Frame) -> Markup:
     peak = max(panel.live_bits, default=0)
-    heading = [svg.text(frame.x, 18, plain(panel.title, int(frame.width / 7)), "strong"),
-               svg.text(frame.x, 35, f"live tensors (line) peak at {memory(peak)} (dashed), arena {memory(panel.arena_bits)}",
-                        "small muted")]  # fmt: skip
+    legend = f"live tensors (line) peak at {memory(peak)} (dashed), arena {memory(panel.arena_bits)}"
+    heading = [
+        svg.text(frame.x, 18, plain(panel.title, int(frame.width / 7)), "strong"),
+        svg.text(frame.x, 35, legend, "small muted"),
+    ]
     blocks = [_block(tenant, panel, frame, i) for i, tenant in enumerate(panel.tenants)]
     y = frame.up(peak)
     lines = [svg.line(frame.x, y, frame.x + frame.width, y, "peak"),
