@@ -130,6 +130,8 @@ class Program:
     isa: Isa
     segments: tuple[tuple[int, bytes], ...]
     symbols: Mapping[str, tuple[int, int]]
+    global_pointer: int = 0
+    """Where RISC-V's linker takes register gp to point, which start-up code sets; 0 for a program without."""
 
     @property
     def is_arm(self) -> bool:
@@ -166,7 +168,8 @@ def load(path: Path, isa: Isa) -> Program:
         )
         table = elf.get_section_by_name(".symtab")
         functions = [s for s in table.iter_symbols() if s["st_info"]["type"] == "STT_FUNC"]
-    return Program(isa, segments, {s.name: (s["st_value"] & ~1, s["st_size"]) for s in functions})
+        pointer = next((s["st_value"] for s in table.iter_symbols() if s.name == "__global_pointer$"), 0)
+    return Program(isa, segments, {s.name: (s["st_value"] & ~1, s["st_size"]) for s in functions}, pointer)
 
 
 # --- what a block counts ----------------------------------------------------------------------------------------------
@@ -355,7 +358,8 @@ class Machine:
             registers = {arm.UC_ARM_REG_R0: argument, arm.UC_ARM_REG_SP: top, arm.UC_ARM_REG_LR: self._stop | 1}
             start, counter = start | 1, arm.UC_ARM_REG_PC
         else:
-            registers = {rv.UC_RISCV_REG_A0: argument, rv.UC_RISCV_REG_SP: top, rv.UC_RISCV_REG_RA: self._stop}
+            registers = {rv.UC_RISCV_REG_A0: argument, rv.UC_RISCV_REG_SP: top, rv.UC_RISCV_REG_RA: self._stop,
+                         rv.UC_RISCV_REG_GP: self.program.global_pointer}  # fmt: skip
             counter = rv.UC_RISCV_REG_PC
         for register, value in registers.items():
             self._core.reg_write(register, value)

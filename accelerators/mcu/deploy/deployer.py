@@ -32,6 +32,8 @@ STRUCT_BYTES = 120
 """`struct nn_layer`: ten pointers and twenty numbers of 32 bits."""
 CALL_BYTES = 16
 """Code of one call in `network_run`, at most."""
+CHECK_BYTES = 192
+"""Code of `network_check` and of what encloses the calls, at most."""
 ROUNDS = 24
 
 
@@ -61,7 +63,7 @@ class Image:
         code = mixes.text_bytes(self.isa, [layer.kernel for layer in self.layers])
         count = len(self.layers)
         return {"weights": weights, "parameters": total - weights, "layers": STRUCT_BYTES * count,
-                "code": code + CALL_BYTES * count}  # fmt: skip
+                "code": code + CALL_BYTES * count + CHECK_BYTES}  # fmt: skip
 
     @property
     def ram_bytes(self) -> dict[str, int]:

@@ -122,6 +122,7 @@ def network_text(network: Network, plan: MemoryPlan, isa: Isa) -> str:
     return "\n".join([
         f"/* Generated from {plain(network.name)}. */",
         '#include "network.h"',
+        '#include "isa.h"',
         '#include "kernels.h"',
         "",
         f"#if NN_BYTE_COLUMNS != {int(isa == Isa.XPULP)}",
