@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +15,7 @@ from hwsim.cosim.case import Case, CaseFile, Tolerance, at_case
 from hwsim.cosim.circuit import CAUSES, Circuit, Event, Stimulus
 from hwsim.cosim.model_side import Cycles, Modelled, modelled
 from hwsim.cosim.simulator import Built, Observation, build, in_parallel, run, words_of
-from hwsim.errors import InputError, Problem
+from hwsim.errors import InputError, Problem, bad_input
 
 CYCLE_PORTS = ("cycles_total", *(f"cycles_{cause}" for cause in CAUSES))
 RUN_FAILURES = frozenset({"simulation", "assertion", "trace"})
@@ -298,23 +300,46 @@ def _traced(
 ) -> Verdict:
     """Run one case again, alone, for its waves and its events."""
     case, stimuli = asked.case, [asked.stimulus]
-    where: bool | Path = waves / case.name if waves else False
-    try:
-        seen = run(built, stimuli, ports(circuit, stimuli), trace=trace, waves=where)[0]
-    except InputError as error:
-        if error.problems[0].code not in RUN_FAILURES:
-            raise
-        return replace(verdict, failure=_reason(error.problems[0]))
-    if seen.waves and waves:
-        kept = waves / f"{case.name}{seen.waves.suffix}"
-        seen.waves.replace(kept)
-        (waves / case.name).rmdir()
-        verdict = replace(verdict, waves=kept)
+    with _room_for(waves) as room:
+        try:
+            seen = run(built, stimuli, ports(circuit, stimuli), trace=trace, waves=room or False)[0]
+        except InputError as error:
+            if error.problems[0].code not in RUN_FAILURES:
+                raise
+            return replace(verdict, failure=_reason(error.problems[0]))
+        if seen.waves and waves:
+            kept = waves / f"{case.name}{seen.waves.suffix}"
+            try:
+                seen.waves.replace(kept)
+            except OSError as error:
+                raise _unwritable(kept, error) from None
+            verdict = replace(verdict, waves=kept)
     if not trace:
         return verdict
     events = tuple(Event(*event) for event in circuit.trace(case.design, case.task, case.seed))
     difference = first_event_difference(events, seen.events)
     return replace(verdict, events=(events, seen.events), first_event=difference)
+
+
+@contextmanager
+def _room_for(waves: Path | None) -> Iterator[Path | None]:
+    """A folder of its own, inside the one for waves, for one run: what lies there may have the name of a case. None
+    for no waves. Raises InputError where it cannot be made."""
+    if waves is None:
+        yield None
+        return
+    try:
+        waves.mkdir(parents=True, exist_ok=True)
+        room = tempfile.TemporaryDirectory(prefix=".", dir=waves, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise _unwritable(waves, error) from None
+    with room as name:
+        yield Path(name)
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    rule = f"wave files cannot be written there ({error.strerror})"
+    return bad_input("write", str(path), rule, "Name another folder.", key="--out")
 
 
 def explained(circuit: Circuit, verdict: Verdict, simulator: str) -> Verdict:

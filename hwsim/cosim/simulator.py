@@ -111,20 +111,36 @@ def _failure(code: str, got: str, rule: str, remedy: str = "", file: str = "") -
 
 # --- child processes --------------------------------------------------------------------------------------------
 
-_CHILDREN: dict[subprocess.Popen[bytes], tuple[object, ...]] = {}
+
+class _Pool:
+    """What one call of `in_parallel` has running. Once `stopped`, it starts no further program."""
+
+    stopped = False
+
+
+class _Stopped(Exception):
+    """The pool of this thread was stopped. No failure of a program: nothing is to be tried again."""
+
+
+_CHILDREN: dict[subprocess.Popen[bytes], tuple[_Pool, ...]] = {}
 """Programs that run, with the pools they run for: the one of `in_parallel`, and those it was called from."""
 _THREAD = threading.local()
 
 
-def stop_children(pool: object = None) -> None:
+def stop_children(pool: _Pool | None = None) -> None:
     """End every simulator and compiler this process has started (for `pool`), with all they have started."""
     for child, pools in tuple(_CHILDREN.items()):
         if pool is None or pool in pools:
             _kill(child)
 
 
-def _pools() -> tuple[object, ...]:
+def _pools() -> tuple[_Pool, ...]:
     return getattr(_THREAD, "pools", ())
+
+
+def _check_not_stopped() -> None:
+    if any(pool.stopped for pool in _pools()):
+        raise _Stopped
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
@@ -136,6 +152,7 @@ def _execute(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path, timeout_s: float
 ) -> int | None:
     """Run one program in `folder`, its output appended to `log`: its exit code, or None if it took too long."""
+    _check_not_stopped()
     with log.open("ab") as out:
         child = subprocess.Popen(
             list(command), cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=out,
@@ -143,13 +160,24 @@ def _execute(
         )  # fmt: skip
     _CHILDREN[child] = _pools()
     try:
-        return child.wait(timeout_s)
+        code = child.wait(timeout_s)
     except subprocess.TimeoutExpired:
-        return None
+        code = None
     finally:
         _kill(child)
-        child.wait()
+        _reap(child)
         _CHILDREN.pop(child, None)
+    _check_not_stopped()
+    return code
+
+
+def _reap(child: subprocess.Popen[bytes]) -> None:
+    """Take the exit code of a program that was killed. Its own `wait` is not asked: two interrupts at once may have
+    left the lock in it held for ever."""
+    if child.returncode is None:
+        with contextlib.suppress(ChildProcessError):
+            _, status = os.waitpid(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
 
 
 def in_parallel(work: Callable[[T], R], items: Sequence[T], jobs: int | None = None) -> Iterator[tuple[int, R]]:
@@ -160,7 +188,7 @@ def in_parallel(work: Callable[[T], R], items: Sequence[T], jobs: int | None = N
     if not items:
         return
     workers = min(jobs or os.cpu_count() or 1, len(items))
-    mine = object()
+    mine = _Pool()
     pools = (*_pools(), mine)
     pool = ThreadPoolExecutor(workers, "hwsim-rtl", lambda: setattr(_THREAD, "pools", pools))
     futures: dict[Future[R], int] = {pool.submit(work, item): i for i, item in enumerate(items)}
@@ -171,10 +199,13 @@ def in_parallel(work: Callable[[T], R], items: Sequence[T], jobs: int | None = N
             for future in done:
                 yield futures[future], future.result()
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        mine.stopped = True
         while any(not future.done() for future in pending):
-            stop_children(mine)
-            wait(pending, timeout=0.05)
+            # Who asks a second time, as `timeout` and the impatient do, must not leave programs behind.
+            with contextlib.suppress(KeyboardInterrupt):
+                pool.shutdown(wait=False, cancel_futures=True)
+                stop_children(mine)
+                wait(pending, timeout=0.05)
         pool.shutdown()
 
 

@@ -488,6 +488,36 @@ def test_cosim_as_json(sim: str, tmp_path: Path) -> None:
     assert said["summary"]["held out"]["mape"] is None
 
 
+def test_waves_of_a_case_called_like_what_lies_there(sim: str, tmp_path: Path) -> None:
+    ending = "vcd" if sim == "verilator" else "fst"
+    case_file(tmp_path, "good", f"good.{ending}")
+    (tmp_path / "seen" / "good").mkdir(parents=True)
+    (tmp_path / "seen" / "good" / "mine").touch()
+    arguments = ("cosim", "accumulator", "--simulator", sim, "--cases", "cases.yaml", "--waves", "--out")
+    assert hwsim(*arguments, "seen", folder=tmp_path).returncode == 0
+    names = sorted(p.name for p in (tmp_path / "seen").iterdir())
+    assert names == ["good", f"good.{ending}", f"good.{ending}.{ending}"]
+    done = hwsim(*arguments, "cases.yaml/waves", folder=tmp_path)
+    assert (done.returncode, "[write] --out: got 'cases.yaml/waves'" in done.stderr) == (2, True)
+
+
+def test_a_pool_that_was_stopped_starts_nothing_more(tmp_path: Path) -> None:
+    started: list[int] = []
+
+    def work(at: int) -> None:
+        if at == 0:
+            raise InputError(())
+        for _ in range(1000):
+            simulator._execute(["sleep", "60"], tmp_path, {"PATH": os.environ["PATH"]}, tmp_path / "log", 60)
+            started.append(at)
+
+    begun = time.perf_counter()
+    with pytest.raises(InputError):
+        list(simulator.in_parallel(work, [1, 0], 2))
+    assert started == []
+    assert time.perf_counter() - begun < 20
+
+
 def test_cosim_of_users_cases_says_where_they_differ(sim: str, tmp_path: Path) -> None:
     case_file(tmp_path, "wrong task: {words: 20, knob: wrong_word}", "good")
     done = hwsim("cosim", "accumulator", "--simulator", sim, "--cases", "cases.yaml", "--waves", "--out", "seen",
