@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 from collections import Counter
@@ -320,3 +321,15 @@ def test_events_of_the_model_end_when_the_circuit_does() -> None:
         last = max(event.cycle for event in CIRCUIT.trace(case.design, case.task, case.seed) if event.name == "done")
         assert last + 1 == int(golden()[case.name]["rtl_total"]), case.name
     print(f"{len(chosen)} cases stepped")
+
+
+def test_sizes_alone_refuse_what_is_beyond_the_circuit() -> None:
+    """At once: nothing is drawn, packed or built for it."""
+    case = case_file().cases[0]
+    wide = dataclasses.replace(case.design, macs=1 << 20, sets=1)
+    large = Task(Kind.DENSE, products=8, rows=256, heads=64, kv=1024, reduction=511)
+    for design, task, rule in ((wide, case.task, "256 multipliers"), (case.design, large, "1048576 matrix elements")):
+        with pytest.raises(InputError, match=rule):
+            CIRCUIT.check(design, task)
+    for one in case_file().cases:
+        CIRCUIT.check(one.design, one.task)

@@ -78,7 +78,11 @@ class Stimulus:
 
 
 class Circuit(Protocol):
-    """A circuit and the model it holds."""
+    """A circuit and the model it holds.
+
+    It may also have `check(design, task)`, which raises InputError where either is too large for it. All cases are
+    asked before anything is built, so it must be quick whatever the sizes.
+    """
 
     name: ClassVar[str]
     model: ClassVar[str]

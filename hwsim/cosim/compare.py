@@ -232,6 +232,8 @@ def compare(
     if not groups:
         return
     # The first build alone leaves what all others share.
+    for case in cases:
+        _check(file.circuit, case)
     build(file.circuit.hdl, groups[0][0].parameters(file.circuit), simulator)
     left = wanted.explained
     for _, verdicts in in_parallel(lambda group: _group(file, group, simulator, wanted), groups, jobs):
@@ -241,6 +243,13 @@ def compare(
             else:
                 left -= 1
                 yield explained(file.circuit, verdict, simulator)
+
+
+def _check(circuit: Circuit, case: Case) -> None:
+    try:
+        getattr(circuit, "check", lambda design, task: None)(case.design, case.task)
+    except InputError as error:
+        raise at_case(case, error) from None
 
 
 def in_order(cases: Sequence[Case], verdicts: Iterable[Verdict]) -> list[Verdict]:

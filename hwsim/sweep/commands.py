@@ -90,9 +90,11 @@ def _write_report(study: Study, store: Path, folder: Path, points: int) -> None:
 
 @contextmanager
 def terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM, which batch systems send when time is up, ends a command as Ctrl-C does."""
+    """SIGTERM, which batch systems send when time is up, ends a command as Ctrl-C does. Once: what tidies up after it
+    is not interrupted by another one."""
 
     def interrupt(_: int, __: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     try:

@@ -47,6 +47,10 @@ class OptimusCircuit:
     }  # fmt: skip
     Task: ClassVar[type] = Task
 
+    def check(self, design: Any, task: Task) -> None:
+        """Raises InputError where the sizes alone are beyond the circuit."""
+        images.check_sizes(design, task)
+
     def stimulus(self, design: Any, task: Task, seed: int) -> Stimulus:
         """Memories and registers of a case. Raises InputError where a memory of the circuit is too small for it."""
         image = images.images(design, task, seed)

@@ -382,10 +382,10 @@ HEAD = """\
 SPLIT = """\
 split: >-
   Held out are four whole shapes of the array, n8m4, n20m4, n32m32 and n48m16, with both their windows. The split was
-  committed with the first version of the cases, before circuit, model and bench had run any; held-out cases were first
-  run when all others agreed. Then one rule of the architecture was made plain (sums that wait for results still being
-  written): it showed in the log of s147, a held-out case, and moved the model's stall and compute cycles in that one,
-  not its total.
+  committed with the first version of the cases, before there was a circuit; some cases were drawn again before it
+  ran, to fit its memories. Held-out cases were first run when all others agreed. Then one rule of the architecture was
+  made plain (sums that wait for results still being written): it showed in the log of s147, a held-out case, and moved
+  the model's stall and compute cycles there, and by a cycle compute and drain of s214, which is not; no total moved.
 """
 
 

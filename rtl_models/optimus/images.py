@@ -226,11 +226,37 @@ def _record(
 # --- what fits ----------------------------------------------------------------------------------------------------
 
 
+MOST_MACS = 256
+MOST_WINDOW = 1024
+"""Arrays beyond these would take a simulator hours to build."""
+MOST_ELEMENTS = 1 << 20
+"""Of all matrices of a task together; denser ones fill the memories long before."""
+
+
+def check_sizes(design: Any, task: Task) -> None:
+    """Raises InputError where the sizes alone say that a case is beyond the circuit. Nothing is drawn or packed."""
+    inputs, outputs = max(task.columns, task.heads * task.reduction), max(task.outputs, task.heads * task.kv)
+    elements = outputs * max(task.columns, task.reduction) * task.products
+    words = task.products * task.rows * (inputs + outputs) + (elements if task.kind == Kind.DENSE else 0)
+    fewer = "Give it fewer or smaller products."
+    _refuse((
+        ("macs", design.macs, MOST_MACS, "multipliers", "Lower macs."),
+        ("window", design.window, MOST_WINDOW, "elements in its window", "Lower window."),
+        ("task", elements, MOST_ELEMENTS, "matrix elements", fewer),
+        # In a chain, results are the next product's inputs and lie in memory once.
+        ("task", words // 2 if task.chain else words, ACTIVATION_WORDS, "activations", fewer),
+    ))  # fmt: skip
+
+
 def check(design: Any, task: Task, run: Sequence[Step], commands: int, weights: int, elements: int) -> None:
     """Raises InputError for every memory of the circuit that is too small, and a rate it cannot move the window by."""
+    _refuse(_demands(design, task, run, commands, weights, elements))
+
+
+def _refuse(demands: Iterable[tuple[str, int, int, str, str]]) -> None:
     problems = [
         Problem("circuit", Where(key=key), str(got), f"the circuit holds at most {most} {what}", remedy)
-        for key, got, most, what, remedy in _demands(design, task, run, commands, weights, elements)
+        for key, got, most, what, remedy in demands
         if got > most
     ]
     if problems:
