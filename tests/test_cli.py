@@ -193,3 +193,15 @@ def test_a_closed_pipe_is_no_error() -> None:
     writer.stdout.close()
     assert writer.wait() == 0
     assert b"Traceback" not in writer.stderr.read()
+
+
+def test_run_shows_small_networks_layer_by_layer_and_large_ones_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    question = ("run", "--no-interval", "-w", "mobilenet-v1-0.25-160", "-a")
+    _, small, _ = call(capsys, *question, "stm32h7")
+    _, large, _ = call(capsys, *question, "i7-6900k")
+    _, asked, _ = call(capsys, *question, "i7-6900k", "--layers")
+    assert "longest groups" in large and "Layers in network order" not in large
+    for shown in (small, asked):
+        lines = [line.split()[0] for line in shown.splitlines() if line.startswith(" ") and ".conv " in line]
+        blocks = [f"{kind}{i}.conv" for i in range(1, 14) for kind in ("dw", "pw")]
+        assert lines == ["conv0.conv", *blocks] and "longest groups" not in shown

@@ -35,3 +35,23 @@ class TestRoofline(ModelSuite):
         "transformer-base", "gpt2-small", "minilm-l6", "efficientnet-lite0", two_layers,
     )  # fmt: skip
     bindings: ClassVar[Mapping[str, Mapping[str, float]]] = {"transformer-base": SMALL, "gpt2-small": SMALL}
+
+
+class TestMcu(ModelSuite):
+    designs: ClassVar[Sequence[str | tuple[str, ...]]] = (
+        "stm32h7",
+        ("stm32h7", "scaling=pc", "weight=4 bit", "activation=4 bit"),
+        ("stm32h7", "assignment=rules", "flash_capacity=256 KiB", "ram=100 KiB"),
+    )
+    workloads: ClassVar[Sequence[str | Callable[[], Workload]]] = ("mobilenet-v1-0.25-128",)
+
+
+class TestRv32(ModelSuite):
+    designs: ClassVar[Sequence[str | tuple[str, ...]]] = (
+        "ibex",
+        "picorv32",
+        "cv32e40p",
+        ("cv32e40p", "scaling=pc", "weight=4 bit", "activation=2 bit"),
+        ("ibex", "assignment=rules", "flash_capacity=256 KiB", "ram=100 KiB"),
+    )
+    workloads: ClassVar[Sequence[str | Callable[[], Workload]]] = ("mobilenet-v1-0.25-128",)

@@ -11,11 +11,11 @@ from hwsim.config import design_schema, find_designs
 from hwsim.model import load_model
 
 ROOT = Path(__file__).parent.parent
-MODELS = ("optimus", "roofline")
+MODELS = {"optimus": "optimus", "roofline": "roofline", "rv32": "mcu/rv32", "mcu": "mcu"}
 
 
 def schema_file(model: str) -> Path:
-    return ROOT / "accelerators" / model / "design.schema.json"
+    return ROOT / "accelerators" / MODELS[model] / "design.schema.json"
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -24,7 +24,7 @@ def test_the_published_schema_is_that_of_the_model(model: str) -> None:
     assert json.loads(schema_file(model).read_text()) == design_schema(load_model(model).Design)
 
 
-@pytest.mark.parametrize("name", ["optimus", "optimus-baseline", "i7-6900k", "titan-xp"])
+@pytest.mark.parametrize("name", ["optimus", "optimus-baseline", "i7-6900k", "titan-xp", "picorv32", "ibex", "stm32h7"])
 def test_every_shipped_design_points_to_its_schema_and_keeps_it(name: str) -> None:
     path = find_designs()[name]
     assert "# yaml-language-server: $schema=design.schema.json" in path.read_text()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hwsim.report.text import digits, quantity
+from hwsim.report.text import digits, memory, quantity
 from hwsim.result import Result
 from hwsim.sweep.answer import Answer, rerun
 from hwsim.sweep.file import load_study
@@ -116,10 +116,18 @@ FIGURES = {
 }
 
 
+def shown_value(key: str, value: object) -> str:
+    """A parameter's value as a table has it: sizes of memories with a unit."""
+    return memory(int(str(value))) if key in {"flash_capacity", "ram"} else str(value)
+
+
 @pytest.mark.parametrize(("name", "heads", "rows"), list(tables()), ids=[t[0] for t in tables()])
 def test_the_tables_are_what_fresh_runs_give(name: str, heads: list[str], rows: list[list[str]]) -> None:
     study = study_of(name)
-    values = {p.key: {str(v): v for v in p.values} for p in study.parameters}
+    values = {p.key: {shown_value(p.key, v): v for v in p.values} for p in study.parameters}
+    values["workload"] = {name: name for name in study.workloads}
+    several = {"workload"} if len(study.workloads) > 1 else set()
+    assert {p.key for p in study.parameters} | several <= {*heads}
     for row in rows:
         assignment = {key: values[key][text] for key, text in zip(heads, row, strict=True) if key in values}
         _, result = row_of(study, assignment)
@@ -163,3 +171,32 @@ def test_the_shares_quoted_of_the_length_study() -> None:
     forms = [row for row in numbers["rows"] if row[2:4] == ["sa_rcsc", "28nm"]]
     short, long = ({(row[0], row[1]): row for row in forms}[pair] for pair in ((50, 10), (10, 50)))
     assert (round(long[4] / short[4], 1), round(100 * (1 - long[5] / short[5]))) == (3.2, 28)
+
+
+def test_the_shares_quoted_of_the_microcontroller_study() -> None:
+    numbers = numbers_of("mcu_mobilenet")
+    assert (numbers["points"], numbers["feasible"], len(numbers["front"])) == (1152, 460, 78)
+    assert round(100 * numbers["sensitivity"]["latency_s"]["workload"][0]) == 96
+    keys = numbers["parameters"]
+    latency = {tuple(row[: len(keys)]): row[len(keys)] for row in numbers["rows"]}
+
+    def ratios(key: str, base: object, other: object) -> tuple[float, float]:
+        place = keys.index(key)
+        pairs = [
+            (value, latency.get((*point[:place], base, *point[place + 1 :])))
+            for point, value in latency.items()
+            if point[place] == other
+        ]
+        found = [value / start for value, start in pairs if start is not None]
+        return min(found), max(found)
+
+    assert ratios("weight", 8, 4) == pytest.approx((0.81, 0.90), abs=0.005)
+    assert ratios("weight", 4, 2)[0] == pytest.approx(0.94, abs=0.005)
+    assert ratios("activation", 8, 4)[1] == pytest.approx(1.06, abs=0.005)
+    assert ratios("scaling", "pl", "pc") == pytest.approx((1.17, 1.29), abs=0.005)
+    small = {row[0] for row in numbers["rows"] if row[1:5] == [2**22, 2**22, 8, 8]}
+    large = {row[0] for row in numbers["rows"] if row[1:5] == [2**24, 2**22, 8, 8]}
+    assert small == {f"mobilenet-v1-0.25-{size}" for size in (128, 160, 192, 224)} and len(large) == 7
+    fits = {part: {row[0] for row in numbers["rows"] if row[1:3] == [part, 2**22]} for part in (2**22, 2**24)}
+    assert (len(fits[2**22]), len(fits[2**24])) == (8, 15)
+    assert not [row for row in numbers["rows"] if "0.5" in row[0] and row[1] == 2**23 and row[3:5] == [8, 8]]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 from hwsim.workload import store
 from hwsim.workload.ir import Disposition, Op, Role, Workload
 from hwsim.workload.spec import GraphSpec
-from workloads import efficientnet, gpt2, minilm, transformer
+from workloads import darts, efficientnet, gpt2, minilm, mobilenet, nasnet, randwire, transformer
 from workloads.retrace import TARGETS
 
 torch = pytest.importorskip("torch")
@@ -31,11 +31,21 @@ torch.set_num_threads(1)  # small tensors: more threads only wait for one anothe
 
 NAMES = [file.removesuffix(".json").replace("_", "-") for file in TARGETS]
 SPECS = {
+    "darts-v2-cell": darts.normal_cell,
+    "darts-v2-stack": darts.normal_stack,
+    "nasnet-a-stack": nasnet.normal_stack,
+    "randwire-ws32": randwire.stage,
     "transformer-base": transformer.base,
     "gpt2-small": gpt2.small,
     "minilm-l6": minilm.pruned,
     "efficientnet-lite0": efficientnet.lite0,
+    **{
+        f"mobilenet-v1-{width}-{resolution}": partial(mobilenet.spec, width, resolution)
+        for width in mobilenet.WIDTHS
+        for resolution in mobilenet.RESOLUTIONS
+    },
 }
+MOBILENETS = [name for name in SPECS if name.startswith("mobilenet")]
 MEGA = 10**6
 
 
@@ -110,7 +120,8 @@ def test_every_operator_is_accounted_for(name: str) -> None:
 
 def test_importing_the_networks_needs_no_torch() -> None:
     code = (
-        "import sys, workloads.transformer, workloads.gpt2, workloads.minilm, workloads.efficientnet, workloads.retrace"
+        "import sys, workloads.transformer, workloads.gpt2, workloads.minilm, workloads.efficientnet, "
+        "workloads.mobilenet, workloads.darts, workloads.nasnet, workloads.randwire, workloads.retrace"
     )
     heavy = "print(sorted({'torch', 'numpy', 'sympy'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", f"{code}; {heavy}"], capture_output=True, text=True, check=True)
@@ -141,6 +152,11 @@ SIZES: Mapping[tuple[str, str], list[dict[str, int]]] = {
     ("gpt2-small", "logits"): [{"r": 1}, {"r": 7}],
     ("minilm-l6", "encoder"): [{"n": 1}, {"n": 2}, {"n": 128}],
     ("efficientnet-lite0", "network"): [{}],
+    ("darts-v2-cell", "cell"): [{}],
+    ("darts-v2-stack", "cells"): [{}],
+    ("nasnet-a-stack", "cells"): [{}],
+    ("randwire-ws32", "stage"): [{}],
+    **{(name, "network"): [{}] for name in MOBILENETS},
 }  # fmt: skip
 
 
@@ -231,6 +247,53 @@ def test_macs_of_the_trained_networks() -> None:
     assert round(shipped("efficientnet-lite0").macs({}) / MEGA) == 385
     n, d = 128, 384
     assert shipped("minilm-l6").macs({"n": n}) == 6 * (n * 12 * d * d + 2 * n * n * d)
+
+
+PUBLISHED_MOBILENETS = {
+    "1.0-224": (568.7, 4_209_088), "0.75-224": (325.4, 2_568_144), "0.5-224": (149.5, 1_319_648),
+    "0.25-224": (41.0, 463_600), "1.0-160": (290.7, 4_209_088), "0.75-160": (166.4, 2_568_144),
+    "0.5-160": (76.5, 1_319_648), "0.25-160": (21.1, 463_600),
+}  # fmt: skip
+"""Millions of MACs and weights by the formulas of "MobileNets" for the sizes that microcontroller papers use."""
+
+PROFILED_MACS = (
+    1_382_400, 460_800, 819_200, 230_400, 819_200, 460_800, 1_638_400, 115_200, 819_200, 230_400, 1_638_400, 57_600,
+    819_200, *(115_200, 1_638_400) * 5,
+)  # fmt: skip
+"""MACs of the first 23 layers of 0.25-160 in EEESlab/mobilenet_v1_stm32_cmsis_nn, in network order."""
+
+
+def weighted(name: str) -> list[tuple[Op, int]]:
+    """The operators of a network that hold weights, in network order, each with the number of its weights."""
+    graph = shipped(name).graphs["network"]
+    found = [op for op in graph.ops if op.kind in ("conv2d", "matmul")]
+    return [(op, graph.tensors[op.inputs[1]].elements({})) for op in found]
+
+
+def test_macs_and_weights_of_mobilenets() -> None:
+    for size, (mega_macs, weights) in PUBLISHED_MOBILENETS.items():
+        name = f"mobilenet-v1-{size}"
+        assert round(shipped(name).macs({}) / MEGA, 1) == mega_macs, name
+        assert sum(count for _, count in weighted(name)) == weights, name
+    small = [op.macs({}) for op, _ in weighted("mobilenet-v1-0.25-160")]
+    assert tuple(small[:23]) == PROFILED_MACS
+    print(f"{len(PUBLISHED_MOBILENETS)} MobileNets: MACs and weights as published; {len(PROFILED_MACS)} layers")
+
+
+def test_mobilenets_name_their_layers_in_network_order() -> None:
+    wanted = ["conv0", *(f"{kind}{i}" for i in range(1, 14) for kind in ("dw", "pw")), "fc"]
+    for name in MOBILENETS:
+        assert [op.module.split(".")[0] for op, _ in weighted(name)] == wanted
+    print(f"{len(MOBILENETS)} MobileNets of {len(wanted)} layers")
+
+
+def test_a_run_reports_mobilenets_layer_by_layer() -> None:
+    from hwsim.simulate import run
+
+    document = run("i7-6900k", "mobilenet-v1-0.25-160", interval=False).as_json()
+    told = [layer["name"].removeprefix("network.") for layer in document["layers"]]
+    wanted = [op.name for op, _ in weighted("mobilenet-v1-0.25-160")]
+    assert [name for name in told if name in wanted] == wanted
 
 
 # --- structure --------------------------------------------------------------------------------------------------

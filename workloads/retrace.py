@@ -8,12 +8,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from hwsim.workload import store
+from workloads import mobilenet
 
 TARGETS = {
     "transformer_base.json": "workloads.transformer:base",
     "gpt2_small.json": "workloads.gpt2:small",
     "minilm_l6.json": "workloads.minilm:pruned",
     "efficientnet_lite0.json": "workloads.efficientnet:lite0",
+    "darts_v2_cell.json": "workloads.darts:normal_cell",
+    "darts_v2_stack.json": "workloads.darts:normal_stack",
+    "nasnet_a_stack.json": "workloads.nasnet:normal_stack",
+    "randwire_ws32.json": "workloads.randwire:stage",
+    **{
+        f"mobilenet_v1_{width}_{resolution}.json": f"workloads.mobilenet:{mobilenet.target_name(width, resolution)}"
+        for width in mobilenet.WIDTHS
+        for resolution in mobilenet.RESOLUTIONS
+    },
 }
 
 

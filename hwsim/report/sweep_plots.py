@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 
 from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
@@ -15,6 +16,8 @@ from hwsim.report.plots import FORMATS, SETTINGS, UNDATED
 from hwsim.report.text import digits, plain, quantity
 
 _LEVELS = 12
+_TITLE_COLUMNS = 48
+"""A longer title would leave the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def _shares(axes: Axes, s: Shares) -> None:
     axes.barh(rows, [max(f, t) for f, t in zip(s.first, s.total, strict=True)], color="#b9cde8")
     axes.barh(rows, s.first, color="#3869b0")
     axes.set(yticks=rows, yticklabels=[plain(key, 24) for key in s.keys], xlim=(0, 1))
-    axes.set_title(plain(s.objective, 60), fontsize=8, loc="left")
+    axes.set_title(fill(plain(s.objective, 90), _TITLE_COLUMNS), fontsize=8, loc="left")
     axes.invert_yaxis()
 
 

@@ -15,6 +15,9 @@ from hwsim.report.text import digits, memory, percent, plain, quantity, rate, ra
 from hwsim.result import Interval, LayerResult, Result
 
 TOP_GROUPS = 10
+MOST_LAYERS = 40
+"""A network of no more layers is shown layer by layer."""
+
 _LABEL = 22
 
 Row = tuple[str, ...]
@@ -74,6 +77,11 @@ def _groups(r: Result) -> list[Row]:
     return rows
 
 
+def _in_order(r: Result) -> list[Row]:
+    """Every layer in network order."""
+    return [(plain(x.name, 60), *_figures(views.alone(x), r)) for x in r.layers]
+
+
 def _phase(layer: LayerResult) -> str:
     return layer.phase
 
@@ -103,8 +111,11 @@ def _unmet(r: Result, console: Console) -> None:
         console.print(Text(f"  - {violation_text(v)}"))
 
 
-def summary(result: Result, console: Console) -> None:
-    """Print the run to `console`: no markup is read from names, no control character reaches the terminal."""
+def summary(result: Result, console: Console, layers: bool = False) -> None:
+    """Print the run to `console`: no markup is read from names, no control character reaches the terminal.
+
+    With `layers`, or where they are few, every layer stands in network order; otherwise the longest groups do.
+    """
     console.print(Text(title_of(result), style="bold"))
     console.print(Text(lead_of(result), style="dim"))
     if not result.feasible:
@@ -113,7 +124,10 @@ def summary(result: Result, console: Console) -> None:
     console.print()
     layer_heads = ("exposed", "share", "energy", "limited by")
     print_table(console, "By phase", ("phase", *layer_heads), _phases(result))
-    print_table(console, f"The {TOP_GROUPS} longest groups of layers", ("layer", *layer_heads), _groups(result))
+    if layers or len(result.layers) <= MOST_LAYERS:
+        print_table(console, "Layers in network order", ("layer", *layer_heads), _in_order(result))
+    else:
+        print_table(console, f"The {TOP_GROUPS} longest groups of layers", ("layer", *layer_heads), _groups(result))
     print_table(console, "Energy", ("component", "energy", "share"), _energy(result))
     print_table(console, "Memory", ("level", "capacity", "peak", "of it", "read", "written"), _memories(result))
     console.print(Text(finding(result)))
@@ -128,6 +142,6 @@ def stdout_console() -> Console:
     return console
 
 
-def print_summary(result: Result) -> None:
-    """Print the run to standard output."""
-    summary(result, stdout_console())
+def print_summary(result: Result, layers: bool = False) -> None:
+    """Print the run to standard output, every layer of it with `layers`."""
+    summary(result, stdout_console(), layers)

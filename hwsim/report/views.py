@@ -99,6 +99,11 @@ def group_layers(layers: Sequence[LayerResult], key: Callable[[LayerResult], str
     return sorted(groups, key=lambda g: (-g.exposed_s, -g.energy_j, g.label))
 
 
+def alone(layer: LayerResult) -> Group:
+    """One layer as a group of its own."""
+    return _group(layer.name, [layer])
+
+
 def families(layers: Sequence[LayerResult], few: int = 24) -> list[Group]:
     """Layers with numbered siblings summed; the layers themselves where there are at most `few`.
 

@@ -1,0 +1,266 @@
+"""The text of the generated C: the network's parameters and calls, its check, and which kernels it uses.
+
+Names of layers appear in comments alone, with everything but letters, digits, dots and dashes taken out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from accelerators.mcu.deploy.binding import BoundLayer
+from accelerators.mcu.deploy.memory import MemoryPlan, value_bytes
+from accelerators.mcu.kernels import POINTERS, WITH_WEIGHTS, Kernel, LayerData, Operation, Shape, arrays_of
+from accelerators.mcu.toolchain import C_FOLDER, TARGETS, Isa, flags_of
+from hwsim.quant.network import Network, Value
+
+HEADERS = ("isa.h", "kernels.h", "layer.h", "quad.h", "requantize.h")
+COLUMN = 110
+WORD = 4
+ELEMENTS = {
+    "weights": ("uint32_t", "<u4"),
+    "bias": ("int32_t", "<i4"),
+    "multipliers": ("int32_t", "<i4"),
+    "shifts": ("int8_t", "i1"),
+    "weight_zeros": ("uint8_t", "u1"),
+    "thresholds": ("int16_t", "<i2"),
+}
+"""Parameters that live in flash: C type, and how their bytes read."""
+NUMBERS = ("input_zero", "weight_zero", "output_zero", "multiplier", "shift", "other_zero", "input_scale",
+           "other_scale")  # fmt: skip
+
+
+def all_sources(network: Network, plan: MemoryPlan, isa: Isa, given: bytes, wanted: bytes) -> dict[str, str]:
+    """Every source file by name. `given` and `wanted` are a packed input and the packed output it must give."""
+    kernels = [layer.kernel for layer in plan.layers]
+    texts = {name: (C_FOLDER / name).read_text() for name in (*HEADERS, *kernel_files(kernels))}
+    return texts | {
+        "nn_used.h": used_text(kernels),
+        "network.h": header_text(network, plan),
+        "network.c": network_text(network, plan, isa),
+        "check.c": check_text(given, wanted),
+        "Makefile": makefile_text(isa),
+    }
+
+
+def kernel_files(kernels: Iterable[Kernel]) -> list[str]:
+    """The kernel sources that a network needs."""
+    used = {kernel.operation for kernel in kernels}
+    wanted = {
+        "add.c": {Operation.ADD},
+        "columns.c": set(WITH_WEIGHTS),
+        "convolution.c": {Operation.CONV, Operation.POINTWISE, Operation.DENSE},
+        "depthwise.c": {Operation.DEPTHWISE},
+        "pooling.c": {Operation.MAX_POOL, Operation.AVERAGE_POOL},
+        "product.c": {Operation.CONV, Operation.POINTWISE, Operation.DENSE},
+    }
+    return [name for name, operations in wanted.items() if operations & used]
+
+
+# --- which kernels --------------------------------------------------------------------------------------------------
+
+
+def used_text(kernels: Iterable[Kernel]) -> str:
+    """`nn_used.h`: the lists of `kernels.h` cut down to `kernels`; the linker drops what of these nobody calls."""
+    bits, products, layers, adds = set[int](), set[str](), set[str](), set[str]()
+    for kernel in kernels:
+        name, i, o, w = kernel.scheme.name, kernel.in_bits, kernel.out_bits, kernel.weight_bits
+        if kernel.operation == Operation.ADD:
+            adds.add(f"M({i}, {o}, {w})")
+            continue
+        bits.add(i)
+        if kernel.operation in WITH_WEIGHTS:
+            products.add(f"M({w}, {o}, {name.lower()}, NN_{name})")
+            layers.add(f"M({i}, {w}, {o}, {name.lower()}, NN_{name})")
+    lists = {"NN_EACH_BITS": {f"M({n})" for n in bits}, "NN_EACH_PRODUCT": products, "NN_EACH_LAYER": layers,
+             "NN_EACH_ADD": adds}  # fmt: skip
+    lines = [f"#define {name}(M) {' '.join(sorted(found))}".rstrip() for name, found in lists.items()]
+    return "\n".join(["/* Generated: the kernels of this network. */", *lines, ""])
+
+
+# --- the network ------------------------------------------------------------------------------------------------------
+
+
+def header_text(network: Network, plan: MemoryPlan) -> str:
+    """`network.h`: the arena, where input and output lie in it, and what their codes mean."""
+    lines = [
+        f"/* Generated from {plain(network.name)}: what a program needs of the network. */",
+        "#ifndef NETWORK_H",
+        "#define NETWORK_H",
+        "",
+        "#include <stdint.h>",
+        "",
+        f"#define NETWORK_ARENA_BYTES {plan.arena_bytes}",
+        "extern uint32_t network_arena[NETWORK_ARENA_BYTES / 4];",
+        "",
+    ]
+    for title, name in (("INPUT", network.input), ("OUTPUT", network.output)):
+        value = network.values[name]
+        lines += [f"/* {title.lower()}: {_format(value)} */",
+                  f"#define NETWORK_{title} ((uint8_t *)network_arena + {plan.offset_bytes(name)})",
+                  f"#define NETWORK_{title}_BYTES {value_bytes(value)}", ""]  # fmt: skip
+    lines += ["/* From the codes at NETWORK_INPUT to those at NETWORK_OUTPUT; the input is written over. */",
+              "void network_run(void);", "", "/* How many bytes of the output differ from the expected ones: 0. */",
+              "int32_t network_check(void);", "", "#endif", ""]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _format(value: Value) -> str:
+    height, width, channels = value.shape
+    shape = f"{height} x {width} x {channels}, {value.bits} bits"
+    return f"{shape}, value = {value.scale:.9g} * (code - {value.zero})"
+
+
+def network_text(network: Network, plan: MemoryPlan, isa: Isa) -> str:
+    """`network.c`: parameters, layer structures, and the calls in order."""
+    layers = plan.layers
+    arrays = [_arrays(layer, i, isa) for i, layer in enumerate(layers)]
+    structs = [_struct(layer, i, plan, isa) for i, layer in enumerate(layers)]
+    calls = [f"    {layer.kernel.name}(&layers[{i}]);" for i, layer in enumerate(layers)]
+    return "\n".join([
+        f"/* Generated from {plain(network.name)}. */",
+        '#include "network.h"',
+        '#include "isa.h"',
+        '#include "kernels.h"',
+        "",
+        f"#if NN_BYTE_COLUMNS != {int(isa == Isa.XPULP)}",
+        "#error weights and biases were packed for another instruction set",
+        "#endif",
+        "",
+        "#ifndef NETWORK_ARENA",
+        "#define NETWORK_ARENA /* say where it lies, for instance __attribute__((section(...))) */",
+        "#endif",
+        "NETWORK_ARENA uint32_t network_arena[NETWORK_ARENA_BYTES / 4];",
+        "",
+        "#define AT(offset) ((uint8_t *)network_arena + (offset))",
+        "",
+        *(line for lines in arrays for line in lines),
+        f"static const struct nn_layer layers[{len(layers)}] = {{",
+        *structs,
+        "};",
+        "",
+        "void network_run(void)",
+        "{",
+        *calls,
+        "}",
+        "",
+    ])  # fmt: skip
+
+
+def constants_of(layer: BoundLayer, isa: Isa) -> dict[str, bytes]:
+    """The parameters of a layer that live in flash, packed as its kernel reads them."""
+    found = arrays_of(layer.kernel, layer.shape, layer.data, isa)
+    return {name: _in_words(found[name]) if name == "weights" else found[name] for name in ELEMENTS if found[name]}
+
+
+def _in_words(data: bytes) -> bytes:
+    return data + bytes(-len(data) % WORD)
+
+
+def _arrays(layer: BoundLayer, number: int, isa: Isa) -> list[str]:
+    lines = [f"/* {number}: {plain(layer.name)} */"]
+    for name, data in constants_of(layer, isa).items():
+        kind, read = ELEMENTS[name]
+        values = np.frombuffer(data, read).tolist()
+        texts = [f"0x{v:x}" for v in values] if name == "weights" else [str(v) for v in values]
+        # Kernels read whole words of some of these.
+        lines.append(f"static const {kind} {name}_{number}[{len(values)}] __attribute__((aligned(4))) = {{")
+        lines += [*wrapped_list(texts), "};"]
+    return [*lines, ""]
+
+
+def wrapped_list(texts: Sequence[str]) -> list[str]:
+    """Texts with commas, in indented lines of a readable length."""
+    lines, line = [], "   "
+    for text in texts:
+        if len(line) + len(text) + 2 > COLUMN:
+            lines.append(line)
+            line = "   "
+        line += f" {text},"
+    return [*lines, line]
+
+
+def _struct(layer: BoundLayer, number: int, plan: MemoryPlan, isa: Isa) -> str:
+    places = {"input": layer.reads[0], "output": layer.output, "other": layer.reads[1] if layer.reads[1:] else ""}
+    fields = {name: f"AT({plan.offset_bytes(value)})" for name, value in places.items() if value}
+    columns = plan.columns_bytes(layer.name)
+    if columns is not None:
+        fields["columns"] = f"AT({columns})"
+    fields |= {name: f"{name}_{number}" for name in constants_of(layer, isa)}
+    pointers = [f".{name} = {fields.get(name, '0')}" for name in POINTERS]
+    numbers = [f".{name} = {value}" for name, value in numbers_of(layer.shape, layer.data).items()]
+    lines = wrapped_list([*pointers, *numbers])
+    return "\n".join(["    {", *(f"    {line}" for line in lines), "    },"])
+
+
+def numbers_of(shape: Shape, data: LayerData) -> dict[str, int]:
+    """The fields of `struct nn_layer` that are numbers."""
+    return {**shape._asdict(), **{name: int(getattr(data, name)) for name in NUMBERS}}
+
+
+def plain(name: str) -> str:
+    """A name of the user's as it may stand in a comment."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:80]
+
+
+# --- around it --------------------------------------------------------------------------------------------------------
+
+
+def check_text(given: bytes, wanted: bytes) -> str:
+    """`check.c`: runs one input whose output is known."""
+    return "\n".join([
+        "/* Generated: one input, and the output that the network gives for it. main returns 0 if it does. */",
+        '#include "network.h"',
+        "",
+        f"static const uint8_t given[{len(given)}] = {{",
+        *wrapped_list([str(b) for b in given]),
+        "};",
+        f"static const uint8_t wanted[{len(wanted)}] = {{",
+        *wrapped_list([str(b) for b in wanted]),
+        "};",
+        "",
+        "int32_t network_check(void)",
+        "{",
+        "    int32_t wrong = 0;",
+        "    for (int32_t i = 0; i < NETWORK_INPUT_BYTES; i++)",
+        "        NETWORK_INPUT[i] = given[i];",
+        "    network_run();",
+        "    for (int32_t i = 0; i < NETWORK_OUTPUT_BYTES; i++)",
+        "        wrong += NETWORK_OUTPUT[i] != wanted[i];",
+        "    return wrong;",
+        "}",
+        "",
+        "int main(void);",
+        "int main(void)",
+        "{",
+        "    return network_check() != 0;",
+        "}",
+        "",
+    ])  # fmt: skip
+
+
+def makefile_text(isa: Isa) -> str:
+    """Builds a library for the part; `make check` runs the plain C kernels on this computer."""
+    portable = "" if isa == Isa.XPULP else "\n".join([
+        "check: $(SOURCES) check.c",
+        "\t$(HOSTCC) -O1 -std=c11 $^ -o check",
+        "\t./check",
+    ])  # fmt: skip
+    return "\n".join([
+        f"CC = {TARGETS[isa].compiler}",
+        "HOSTCC = cc",
+        f"CFLAGS = {' '.join(flags_of(isa))}",
+        "SOURCES = $(filter-out check.c, $(wildcard *.c))",
+        "",
+        "libnetwork.a: $(SOURCES:.c=.o) check.o",
+        f"\t{TARGETS[isa].compiler.removesuffix('gcc')}ar rcs $@ $^",
+        "",
+        portable,
+        "clean:",
+        "\trm -f *.o libnetwork.a check",
+        "",
+        ".PHONY: clean",
+        "",
+    ])  # fmt: skip

@@ -1,0 +1,1 @@
+"""In-order RISC-V cores: executed instructions times documented cycles, interlocks, and caches."""

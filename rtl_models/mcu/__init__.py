@@ -1,0 +1,1 @@
+"""RISC-V cores, unmodified from their Python packages, that run the kernels of `accelerators.mcu`."""

@@ -1,0 +1,39 @@
+"""Networks that `hwsim deploy -w tests.deploy_target:NAME` finds."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class _Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, 2, 1)
+        self.deep = nn.Conv2d(8, 8, 3, 1, 1)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.stem(x))
+        x = x + self.deep(x)
+        return self.head(nn.functional.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+def residual() -> tuple[nn.Module, torch.Tensor]:
+    """A residual network of seeded weights, with images to take ranges from."""
+    torch.manual_seed(2)
+    return _Residual().eval(), torch.rand(8, 3, 12, 12)
+
+
+def sigmoid() -> tuple[nn.Module, torch.Tensor]:
+    """A network that there are no kernels for."""
+
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.sigmoid(self.conv(x))
+
+    return Odd().eval(), torch.rand(2, 3, 8, 8)
