@@ -712,7 +712,9 @@ def _find(name_or_path: str | Path) -> Path:
     if matches:
         rule = "several installed packages offer a design of this name"
         raise bad_input("ambiguous-design", text, rule, f"Give one of the files: {', '.join(map(str, matches))}.")
-    remedy = suggestion(text, (name for name, _ in _shipped())) or "None are installed; give a file."
+    remedy = (
+        suggestion(text, (name for name, _ in _shipped())) or "Run `hwsim list` to see those there are, or give a file."
+    )
     raise bad_input("unknown-design", text, "no installed design has this name", remedy)
 
 

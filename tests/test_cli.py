@@ -205,3 +205,10 @@ def test_run_shows_small_networks_layer_by_layer_and_large_ones_on_request(capsy
         lines = [line.split()[0] for line in shown.splitlines() if line.startswith(" ") and ".conv " in line]
         blocks = [f"{kind}{i}.conv" for i in range(1, 14) for kind in ("dw", "pw")]
         assert lines == ["conv0.conv", *blocks] and "longest groups" not in shown
+
+
+def test_an_unknown_name_is_told_where_names_are() -> None:
+    for arguments in (["run", "-a", "optimus", "-w", "no-such-net"], ["schedule", "-w", "no-such-net"]):
+        done = subprocess.run([sys.executable, "-m", "hwsim", *arguments], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "no installed workload has this name. Run `hwsim list`" in done.stderr

@@ -821,7 +821,7 @@ def _find(name_or_path: str | Path) -> Path:
     known = find_workloads()
     if text in known:
         return known[text]
-    remedy = suggestion(text, known) or "None are installed; give a file."
+    remedy = suggestion(text, known) or "Run `hwsim list` to see those there are, or give a file."
     raise bad_input("unknown-workload", text, "no installed workload has this name", remedy)
 
 
