@@ -1,0 +1,56 @@
+"""Binary features packed for the tree search: 64 features a word, one row of words a group of 64 features.
+
+Importing this module imports numpy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hwsim.errors import bad_input
+
+WORD = 64
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PackedBits:
+    """Feature bits of many samples. Bit b of `words[t, s]` is feature 64 * t + b of sample s; bits beyond are 0."""
+
+    words: NDArray[np.uint64]
+    features: int
+
+    @property
+    def samples(self) -> int:
+        return int(self.words.shape[1])
+
+    def column(self, feature: int) -> NDArray[np.uint8]:
+        """Bits of one feature, uint8[samples]."""
+        return ((self.words[feature // WORD] >> np.uint64(feature % WORD)) & np.uint64(1)).astype(np.uint8)
+
+
+def checked_bits(values: ArrayLike, dimensions: int, what: str) -> NDArray[np.uint8]:
+    """`values` as uint8. Raises InputError unless they are a non-empty array of 0 and 1 with so many dimensions."""
+    found = np.asarray(values)
+    if found.ndim != dimensions or found.size == 0:
+        raise bad_input("shape", list(found.shape), f"{what} are a non-empty array of {dimensions} dimensions")
+    if found.dtype.kind not in "bui" or found.min() < 0 or found.max() > 1:
+        raise bad_input("bits", str(found.dtype), f"{what} are integers or booleans, each 0 or 1")
+    return found.astype(np.uint8)
+
+
+def pack(features: ArrayLike | PackedBits) -> PackedBits:
+    """Bits [samples, features] packed; what is packed already as it is.
+
+    Raises InputError for anything but 0 and 1 in two dimensions.
+    """
+    if isinstance(features, PackedBits):
+        return features
+    bits = checked_bits(features, 2, "features")
+    samples, count = bits.shape
+    padded = np.zeros((samples, -(-count // WORD) * WORD), np.uint8)
+    padded[:, :count] = bits
+    rows = np.packbits(padded, axis=1, bitorder="little").view("<u8").astype(np.uint64)
+    return PackedBits(np.ascontiguousarray(rows.T), count)
