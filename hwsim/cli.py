@@ -277,6 +277,11 @@ def _kind_of(name: str, path: Path) -> str:
 
             dram.read_table(path)
             return "DRAM table"
+        if isinstance(keys, dict) and "devices" in keys:
+            from hwsim import fpga
+
+            fpga.read_table(path)
+            return "FPGA table"
         from hwsim.cosim.case import is_case_file
 
         if is_case_file(keys):
@@ -348,6 +353,7 @@ def explain_command(
 ) -> None:
     """Show every resolved value of a design, its unit, and the file and line it came from; or what a sweep asks."""
     from hwsim.config import design_schema, load_design
+    from hwsim.parts import tables_of
 
     target = accelerator or name
     if not target:
@@ -356,7 +362,7 @@ def explain_command(
         return
     file = load_design(target, overrides)
     if schema:
-        click.echo(json.dumps(design_schema(file.model.Design), indent=1))
+        click.echo(json.dumps(design_schema(file.model.Design, tables_of(file.model)), indent=1))
         return
     if as_json:
         _print_json({"design": file.name, "values": [

@@ -275,7 +275,8 @@ def judge_design(raw: bytes, file: Any) -> None:
     assert not unused
     assert not list(getattr(file.design, "problems", list)())
     for key in ("technology", "dram", "summary"):
-        assert getattr(file, key) == (data[key]["value"] if isinstance(data[key], dict) else data[key])
+        read = file.summary if key == "summary" else file.named[key]
+        assert read == (data[key]["value"] if isinstance(data[key], dict) else data[key])
 
 
 def judge_group(data: dict[str, Any], design: Any) -> set[str]:
