@@ -138,16 +138,18 @@ def cosim_command(
 
 def _resources(circuit: Circuit, cases: Sequence[Case], jobs: int | None) -> dict[str, Resources]:
     """What the leaf module of the circuit takes, by case: one synthesis for all that share parameters."""
+    from hwsim.cosim.case import hdl_of
     from hwsim.cosim.resources import resources
     from hwsim.cosim.simulator import in_parallel
 
     if not circuit.hdl.leaf:
         raise bad_input("resources", circuit.name, "this circuit names no module that can be synthesized",
                         "Give its Hdl a leaf.", key="--resources")  # fmt: skip
-    sets = list(dict.fromkeys(tuple(case.parameters(circuit).items()) for case in cases))
-    counted = in_parallel(lambda one: resources(circuit.hdl, dict(one)), sets, jobs)
+    asked = {case.name: (hdl_of(circuit, [case]), tuple(case.parameters(circuit).items())) for case in cases}
+    sets = list(dict.fromkeys(asked.values()))
+    counted = in_parallel(lambda one: resources(one[0], dict(one[1])), sets, jobs)
     of = {sets[at]: found for at, found in Progress(len(sets), "synthesis", "parameter sets").of(counted)}
-    return {case.name: of[tuple(case.parameters(circuit).items())] for case in cases}
+    return {name: of[one] for name, one in asked.items()}
 
 
 def _shown(

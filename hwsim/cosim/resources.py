@@ -155,7 +155,7 @@ def _copied(hdl: Hdl, folder: Path) -> list[str]:
     for header in _headers(hdl):
         (folder / header.name).write_bytes(header.read_bytes())
     names: list[str] = []
-    for source in hdl.sources:
+    for source in hdl.compiled:
         name = re.sub(r"[^\w.-]", "_", source.name)
         if name in names:
             raise bad_input("sources", source.name, "two sources have the same file name", "Rename one.")
@@ -193,7 +193,7 @@ def _run(folder: Path, top: str) -> None:
 def _key(hdl: Hdl, parameters: Mapping[str, int], top: str, tool: str) -> str:
     """Hash of all that the counts depend on."""
     told = hashlib.sha256(json.dumps([tool, TARGET, top, parameters]).encode())
-    for source in (*hdl.sources, *_headers(hdl)):
+    for source in (*hdl.compiled, *_headers(hdl)):
         told.update(hashlib.sha256(source.name.encode() + b"\0" + source.read_bytes()).digest())
     return told.hexdigest()[:32]
 
