@@ -1,4 +1,4 @@
-"""Binary features packed for the tree search: 64 features a word, one row of words a group of 64 features.
+"""Bits in arrays: features packed for the tree search, 64 a word, and the outputs of a table by address.
 
 Importing this module imports numpy.
 """
@@ -54,3 +54,14 @@ def pack(features: ArrayLike | PackedBits) -> PackedBits:
     padded[:, :count] = bits
     rows = np.packbits(padded, axis=1, bitorder="little").view("<u8").astype(np.uint64)
     return PackedBits(np.ascontiguousarray(rows.T), count)
+
+
+def table_of(outputs: NDArray[np.bool_] | NDArray[np.uint8]) -> int:
+    """Outputs by address as the integer of a table (`accelerators.poetbin.rinc`)."""
+    return int.from_bytes(np.packbits(outputs, bitorder="little").tobytes(), "little")
+
+
+def table_outputs(table: int, pins: int) -> NDArray[np.uint8]:
+    """A table's outputs by address, uint8[2^pins]."""
+    size = 1 << pins
+    return np.unpackbits(np.frombuffer(table.to_bytes(-(-size // 8), "little"), np.uint8), bitorder="little")[:size]

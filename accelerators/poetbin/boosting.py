@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from accelerators.poetbin.bits import PackedBits, checked_bits, pack
+from accelerators.poetbin.bits import PackedBits, checked_bits, pack, table_outputs
 from accelerators.poetbin.rinc import MAX_PINS, Mat, Rinc
-from accelerators.poetbin.trees import Search, as_leaves
+from accelerators.poetbin.trees import Search
 from accelerators.poetbin.weights import alpha, boosted, uniform
 from hwsim.errors import bad_input
 
@@ -100,7 +100,7 @@ def _learn(
         address = 2 * address + output
         weights = boosted(weights, missed, wrong, total)
     mat = Mat(tuple(children), tuple(alphas))
-    return mat, as_leaves(mat.table, mat.pins)[address]
+    return mat, table_outputs(mat.table, mat.pins)[address]
 
 
 def train_neurons(

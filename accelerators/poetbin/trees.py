@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelerators.poetbin import tree_kernels
-from accelerators.poetbin.bits import WORD, PackedBits
+from accelerators.poetbin.bits import WORD, PackedBits, table_of
 from accelerators.poetbin.rinc import Tree
 
 COST_STEPS = float(1 << 40)
@@ -106,7 +106,7 @@ class Search:
             tree_kernels.descend(self.features.words[feature // WORD], feature % WORD, address)
         masses = sorted_level(address, pins, labels, weights).masses
         leaves = masses[:, 1] > masses[:, 0]
-        return Tree(tuple(chosen), as_table(leaves)), leaves[address].astype(np.uint8)
+        return Tree(tuple(chosen), table_of(leaves)), leaves[address].astype(np.uint8)
 
 
 def pick(costs: NDArray[np.float64], used: Sequence[int], depth: int) -> int:
@@ -116,14 +116,3 @@ def pick(costs: NDArray[np.float64], used: Sequence[int], depth: int) -> int:
     open_costs = np.where(free, costs, np.inf)
     best = int(np.argmin(open_costs))  # the first of equal ones
     return best if open_costs[best] < (1 << depth) * COST_STEPS else int(np.argmax(free))
-
-
-def as_table(leaves: NDArray[np.bool_]) -> int:
-    """Outputs by address as the integer of a table."""
-    return int.from_bytes(np.packbits(leaves, bitorder="little").tobytes(), "little")
-
-
-def as_leaves(table: int, pins: int) -> NDArray[np.uint8]:
-    """A table's outputs by address, uint8[2^pins]."""
-    size = 1 << pins
-    return np.unpackbits(np.frombuffer(table.to_bytes(-(-size // 8), "little"), np.uint8), bitorder="little")[:size]
