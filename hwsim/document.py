@@ -145,8 +145,14 @@ def read_text(path: str | Path, max_bytes: int) -> str:
 
     Raises InputError for a file that is missing, unreadable, not regular, too large or not UTF-8.
     """
-    file = shown_path(path)
-    raw = _read_bytes(path, file, max_bytes)
+    return decoded(read_bytes(path, max_bytes), shown_path(path))
+
+
+def decoded(raw: bytes, file: str) -> str:
+    """UTF-8 as text, with a byte-order mark dropped and CRLF as LF. `file` names it in messages.
+
+    Raises InputError for what is not UTF-8.
+    """
     if raw.startswith(_UTF16):
         where = Where(file, 1, 1)
         raise InputError((Problem("encoding", where, "UTF-16", "files are UTF-8", "Save the file as UTF-8."),))
@@ -161,7 +167,12 @@ def read_text(path: str | Path, max_bytes: int) -> str:
     return text.replace("\r\n", "\n")
 
 
-def _read_bytes(path: str | Path, file: str, max_bytes: int) -> bytes:
+def read_bytes(path: str | Path, max_bytes: int) -> bytes:
+    """The bytes of a regular file of at most `max_bytes`.
+
+    Raises InputError for a file that is missing, unreadable, not regular or too large.
+    """
+    file = shown_path(path)
     try:
         mode = Path(path).stat().st_mode
         if stat.S_ISDIR(mode):
