@@ -1,0 +1,215 @@
+"""A whole training, step by step: teacher, its bits, one neuron after another, output layer, netlist.
+
+Each step leaves files in the folder (see `accelerators.poetbin.folder`) and is skipped where they are there already.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelerators.poetbin import data, document
+from accelerators.poetbin.arrays import Samples, read_arrays, write_arrays, write_atomically, write_samples
+from accelerators.poetbin.bits import pack
+from accelerators.poetbin.boosting import train_neurons
+from accelerators.poetbin.classifier import Classifier
+from accelerators.poetbin.counts import naive_lut6, nominal_luts
+from accelerators.poetbin.folder import Settings, damaged, opened, write_json
+from accelerators.poetbin.learning import output, teacher
+from accelerators.poetbin.rinc import Rinc
+from hwsim.document import read_text, shown_path
+from hwsim.netlist.document import write as write_netlist
+
+PARTS = ("train", "validation", "test")
+MAX_NEURON_BYTES = 64 << 20
+Report = Callable[[str, int, int, float], None]
+"""Told of a step: what it does, how many are done, of how many, and the seconds since it began (or went on)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one part of the data after the teacher: bits (uint8 of 0 and 1) and classes."""
+
+    features: NDArray[np.uint8]
+    neurons: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """All that is needed of the teacher: its bits of each part, its accuracy there, its output layer."""
+
+    parts: dict[str, Known]
+    accuracy: dict[str, float]
+    layer: output.Layer
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training ends with. `retrained` is the output layer in float, `results` is results.json."""
+
+    classifier: Classifier
+    taught: Taught
+    retrained: output.Layer
+    results: dict[str, Any]
+
+
+def train(folder: Path, settings: Settings, dataset: data.Dataset, threads: int, report: Report) -> Trained:
+    """Train what `settings` says from `dataset` in `folder`, or go on where an earlier call was stopped.
+
+    Raises InputError as `folder.opened` does, and for files in it that were changed.
+    """
+    with opened(folder, settings):
+        taught = teach(folder / "bits.npz", folder / "teacher.pt", settings, dataset, report)
+        neurons = grow(folder / "neurons", settings, taught.parts["train"], threads, report)
+        return _finish(folder, settings, taught, neurons, report)
+
+
+# --- teacher ----------------------------------------------------------------------------------------------------
+
+
+def teach(path: Path, checkpoint: Path, settings: Settings, dataset: data.Dataset, report: Report) -> Taught:
+    """The teacher's bits: from `path`, or from a teacher trained now."""
+    if not path.exists():
+        write_arrays(path, _teacher_arrays(checkpoint, settings, dataset, report))
+    return _read_taught(path, settings)
+
+
+def _teacher_arrays(
+    checkpoint: Path, settings: Settings, dataset: data.Dataset, report: Report
+) -> dict[str, NDArray[Any]]:
+    side = dataset.train.inputs.shape[-1] if dataset.images else 0
+    features = teacher.FEATURES if side else dataset.train.inputs.shape[1]
+    shape = teacher.Shape(side, features, dataset.classes, settings.neurons // dataset.classes)
+    schedule = teacher.Schedule(settings.epochs, settings.rate)
+    seen = data.with_shifted(dataset.train, settings.copies, settings.seed) if settings.copies else dataset.train
+    tell = _counted(report, "teacher: epoch", settings.epochs)
+    net = teacher.train_teacher(shape, schedule, seen.inputs, seen.labels, settings.seed, checkpoint, tell)
+    layer = output.of_teacher(net)
+    arrays: dict[str, NDArray[Any]] = {"weights": layer.weights, "biases": layer.biases}
+    for name, part in zip(PARTS, (seen, dataset.validation, dataset.test), strict=True):
+        bits = teacher.bits_of(net, part.inputs)
+        arrays |= {
+            f"{name}_features": np.packbits(bits.features, axis=1),
+            f"{name}_neurons": np.packbits(bits.neurons, axis=1),
+            f"{name}_labels": part.labels,
+            f"{name}_accuracy": np.array(teacher.accuracy(net, part.inputs, part.labels)),
+        }
+    return arrays | {"features": np.array(features)}
+
+
+def _counted(report: Report, what: str, total: int) -> Callable[[int], None]:
+    begun = time.monotonic()
+
+    def tell(done: int) -> None:
+        report(what, done, total, time.monotonic() - begun)
+
+    return tell
+
+
+def _read_taught(path: Path, settings: Settings) -> Taught:
+    kinds = ("features", "neurons", "labels", "accuracy")
+    keys = ("weights", "biases", "features", *(f"{name}_{kind}" for name in PARTS for kind in kinds))
+    found = read_arrays(path, keys)
+    try:
+        parts = {name: _known(found, name, settings.neurons) for name in PARTS}
+        accuracy = {name: float(found[f"{name}_accuracy"]) for name in PARTS}
+    except (ValueError, TypeError):
+        raise damaged(path) from None
+    return Taught(parts, accuracy, output.Layer(found["weights"], found["biases"]))
+
+
+def _known(found: dict[str, NDArray[Any]], name: str, neurons: int) -> Known:
+    features = np.unpackbits(found[f"{name}_features"], axis=1, count=int(found["features"]))
+    bits = np.unpackbits(found[f"{name}_neurons"], axis=1, count=neurons)
+    return Known(features, bits, found[f"{name}_labels"])
+
+
+# --- neurons ----------------------------------------------------------------------------------------------------
+
+
+def grow(folder: Path, settings: Settings, known: Known, threads: int, report: Report) -> tuple[Rinc, ...]:
+    """All neurons: those that have a file in `folder`, and the others trained now, each put there when it is done."""
+    inputs = known.features.shape[1]
+    paths = [folder / f"{neuron:03}.json" for neuron in range(settings.neurons)]
+    missing = [neuron for neuron, path in enumerate(paths) if not path.exists()]
+    first, begun = settings.neurons - len(missing), time.monotonic()
+    report("neurons:", first, settings.neurons, 0.0)
+    shape = (settings.groups, settings.trees)
+    made = train_neurons(pack(known.features), known.neurons, settings.p, shape, neurons=missing, threads=threads)
+    with closing(made) as coming:
+        for done, (neuron, module) in enumerate(coming, start=first + 1):
+            write_atomically(paths[neuron], json.dumps(document.module_data(module)).encode())
+            report("neurons:", done, settings.neurons, time.monotonic() - begun)
+    return tuple(_neuron(path, inputs, settings.p) for path in paths)
+
+
+def _neuron(path: Path, inputs: int, p: int) -> Rinc:
+    return document.parse_module(read_text(path, MAX_NEURON_BYTES), inputs, p, shown_path(path))
+
+
+# --- output layer and what is handed on -------------------------------------------------------------------------
+
+
+def _finish(folder: Path, settings: Settings, taught: Taught, neurons: tuple[Rinc, ...], report: Report) -> Trained:
+    report("output layer", 0, 1, 0.0)
+    first = classifier_of(settings, neurons, taught.parts["train"].features.shape[1], taught.layer)
+    said = {name: first.neuron_bits(part.features) for name, part in taught.parts.items()}
+    seen = {name: output.Labelled(said[name], part.labels) for name, part in taught.parts.items()}
+    layer = output.retrain(taught.layer, seen["train"], seen["validation"], settings.seed, settings.steps)
+    classifier = classifier_of(settings, neurons, first.inputs, layer)
+    results = _results(settings, taught, seen, layer, classifier)
+    _hand_on(folder, classifier, taught.parts["test"], results)
+    return Trained(classifier, taught, layer, results)
+
+
+def classifier_of(settings: Settings, neurons: tuple[Rinc, ...], inputs: int, layer: output.Layer) -> Classifier:
+    """Neurons and output layer together, its scores of settings.q bits."""
+    weights = tuple(tuple(row) for row in layer.weights.tolist())
+    return Classifier(inputs, settings.p, neurons, weights, tuple(layer.biases.tolist()), settings.q)
+
+
+def quantized_accuracy(classifier: Classifier, seen: output.Labelled) -> float:
+    """The share of samples whose class the integer scores find, from neuron bits."""
+    return float(np.mean(np.argmax(classifier.scores_of(seen.bits), axis=1) == seen.labels))
+
+
+def _results(
+    settings: Settings, taught: Taught, seen: dict[str, output.Labelled], layer: output.Layer, classifier: Classifier
+) -> dict[str, Any]:
+    sizes = (settings.p, settings.trees, settings.groups, settings.neurons, classifier.classes, settings.q)
+    return {
+        **settings.document(),
+        "format": "poetbin-results",
+        "samples": {name: len(part.labels) for name, part in taught.parts.items()},
+        "teacher_accuracy": taught.accuracy,
+        "neuron_agreement": {n: float(np.mean(seen[n].bits == taught.parts[n].neurons)) for n in PARTS},
+        "accuracy_before_retraining": {n: taught.layer.accuracy(seen[n].bits, seen[n].labels) for n in PARTS},
+        "accuracy_retrained": {n: layer.accuracy(seen[n].bits, seen[n].labels) for n in PARTS},
+        "accuracy": {n: quantized_accuracy(classifier, seen[n]) for n in PARTS},
+        "luts": nominal_luts(*sizes),
+        "lut6_naive": naive_lut6(*sizes),
+    }
+
+
+def _hand_on(folder: Path, classifier: Classifier, test: Known, results: dict[str, Any]) -> None:
+    write_atomically(folder / "classifier.json", document.dumps(classifier).encode())
+    write_netlist(classifier.netlist(), folder / "netlist.json.gz")
+    write_samples(folder / "test.npz", Samples(test.features, test.labels))
+    write_json(folder / "results.json", results)
+
+
+def stages(results: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """Accuracy on the test samples from the teacher to the tables."""
+    yield "teacher", results["teacher_accuracy"]["test"]
+    yield "trees, teacher's output layer", results["accuracy_before_retraining"]["test"]
+    yield "trees, output layer retrained", results["accuracy_retrained"]["test"]
+    yield f"tables, q = {results['q']}", results["accuracy"]["test"]
