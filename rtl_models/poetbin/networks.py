@@ -5,102 +5,136 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from hwsim.netlist.document import read
 from hwsim.netlist.netlist import Lut, Netlist
 
 Rng = np.random.Generator
-LUTS_A_LEVEL = (1, 24)
+SHARES_OF_ONES = (0.1, 0.3, 0.5, 0.5, 0.7, 0.9)
+
+
+def packed(bits: npt.ArrayLike) -> int:
+    """Bits as a number, the first the least significant."""
+    return int.from_bytes(np.packbits(np.asarray(bits, np.uint8), bitorder="little").tobytes(), "little")
 
 
 def random_table(rng: Rng, pins: int) -> int:
     """A table whose entries are 1 with a probability of its own, from rarely to nearly always."""
-    share = rng.choice((0.1, 0.3, 0.5, 0.5, 0.7, 0.9))
-    bits = rng.random(1 << pins) < share
-    return int.from_bytes(np.packbits(bits, bitorder="little").tobytes(), "little")
+    return packed(rng.random(1 << pins) < rng.choice(SHARES_OF_ONES))
 
 
-def graph(rng: Rng, inputs: int, pins: int, outputs: int, depth: int) -> Netlist:
+# --- graphs -----------------------------------------------------------------------------------------------------
+
+
+def graph(rng: Rng, inputs: int, pins: int, outputs: int, depth: int, widest: int = 24) -> Netlist:
     """A random network of exactly `depth` levels: look-up tables of 1 to `pins` pins, each with one on the level below
-    and others anywhere, now and then the same signal twice; some reach no output, and one may be a constant."""
+    and others anywhere, now and then the same signal twice; some reach no output, and an output may be a constant."""
     luts: list[Lut] = []
     below = range(inputs)
     for _ in range(depth):
-        count = int(rng.integers(*LUTS_A_LEVEL))
-        first = inputs + len(luts)
-        new = [_lut(rng, below, first, int(rng.integers(1, pins + 1))) for _ in range(count)]
-        luts += new
+        first, count = inputs + len(luts), int(rng.integers(1, widest))
+        luts += [_lut(rng, below, first, int(rng.integers(1, pins + 1))) for _ in range(count)]
         below = range(first, first + count)
-    signals = rng.integers(0, inputs + len(luts), outputs)
-    signals[rng.integers(0, outputs)] = rng.choice(below)
+    signals = [int(s) for s in rng.integers(0, inputs + len(luts), outputs)]
     if rng.random() < 0.3:
-        signals[rng.integers(0, outputs)] = inputs + len(luts) if outputs > 1 else signals[0]
+        signals[0] = inputs + len(luts)
         luts.append(Lut((), int(rng.integers(0, 2))))
-    return _as_deep(Netlist(inputs, tuple(luts), tuple(int(s) for s in signals)), below, depth)
-
-
-def _as_deep(netlist: Netlist, deepest: Sequence[int], depth: int) -> Netlist:
-    """The network with its last output moved to the deepest level, where none was there."""
-    if netlist.depth == depth:
-        return netlist
-    return Netlist(netlist.inputs, netlist.luts, (*netlist.outputs[:-1], deepest[0]))
+    signals[-1] = int(rng.choice(below))
+    return Netlist(inputs, tuple(luts), tuple(signals))
 
 
 def _lut(rng: Rng, below: Sequence[int], signals: int, pins: int) -> Lut:
-    others = rng.integers(0, signals, pins - 1)
-    chosen = rng.permutation([int(rng.choice(below)), *others])
+    chosen = rng.permutation([int(rng.choice(below)), *rng.integers(0, signals, pins - 1)])
     return Lut(tuple(int(s) for s in chosen), random_table(rng, pins))
+
+
+# --- classifiers ------------------------------------------------------------------------------------------------
+
+
+class _Builder:
+    """Adds look-up tables one behind the other."""
+
+    def __init__(self, rng: Rng, inputs: int, pins: int) -> None:
+        self.rng, self.inputs, self.pins = rng, inputs, pins
+        self.luts: list[Lut] = []
+
+    def add(self, signals: Sequence[int], table: int) -> int:
+        self.luts.append(Lut(tuple(int(s) for s in signals), table))
+        return self.inputs + len(self.luts) - 1
+
+    def tree(self) -> int:
+        features = self.rng.choice(self.inputs, self.pins, replace=False)
+        return self.add(features, random_table(self.rng, self.pins))
+
+    def threshold(self, parts: Sequence[int]) -> int:
+        return self.add(parts, threshold_table(self.rng.uniform(0.1, 3, len(parts))))
+
+    def neuron(self, trees: int, groups: int) -> int:
+        """Trees, a threshold a group, and one over the groups; of one tree, or one group, what is left of it."""
+        if trees * groups == 1:
+            return self.tree()
+        made = [self.threshold([self.tree() for _ in range(trees)]) for _ in range(groups)]
+        return self.threshold(made) if groups > 1 else made[0]
 
 
 def classifier(
     rng: Rng, inputs: int, pins: int, trees: int, groups: int, neurons: int, classes: int, q: int
 ) -> Netlist:  # fmt: skip
-    """A classifier of the shape that training makes (README.md of accelerators/poetbin) with random trees and weights:
-    per neuron `groups` groups of `trees` trees, a threshold a group, a threshold over groups; then q tables a class."""
-    luts: list[Lut] = []
-
-    def add(signals: Sequence[int], table: int) -> int:
-        luts.append(Lut(tuple(int(s) for s in signals), table))
-        return inputs + len(luts) - 1
-
-    def tree() -> int:
-        return add(rng.choice(inputs, min(pins, inputs), replace=False), random_table(rng, min(pins, inputs)))
-
-    def joined(parts: Sequence[int]) -> int:
-        return add(parts, threshold_table(rng.uniform(0.1, 3, len(parts))))
-
-    bits = [joined([joined([tree() for _ in range(trees)]) for _ in range(groups)]) for _ in range(neurons)]
-    each = max(1, neurons // classes)
-    scores = [_scores(rng, bits[c * each : (c + 1) * each], q) for c in range(classes)]
-    outputs = [add(read, table) for read, tables in scores for table in tables]
-    return Netlist(inputs, tuple(luts), tuple(outputs))
+    """A classifier of the shape that training makes, with random trees and weights: neurons of `groups` groups of
+    `trees` trees, then q tables a class, each of its neurons."""
+    build = _Builder(rng, inputs, pins)
+    bits = [build.neuron(trees, groups) for _ in range(neurons)]
+    own = neurons // classes
+    outputs = [
+        build.add(bits[c * own : (c + 1) * own], table)
+        for c in range(classes)
+        for table in score_tables(rng.uniform(-1, 1, own), rng.uniform(-0.5, 0.5), q)
+    ]
+    return Netlist(inputs, tuple(build.luts), tuple(outputs))
 
 
-def threshold_table(weights: np.ndarray) -> int:
+def _addresses(pins: int) -> npt.NDArray[np.int64]:
+    """Every address as its bits, most significant first: int64[2^pins, pins]."""
+    return np.array(list(itertools.product((0, 1), repeat=pins)), np.int64)
+
+
+def threshold_table(weights: npt.NDArray[np.float64]) -> int:
     """The table of: the weights of the pins that are 1 exceed half of all weights."""
-    addresses = np.array(list(itertools.product((0, 1), repeat=len(weights))))
-    bits = addresses @ weights > weights.sum() / 2
-    return int.from_bytes(np.packbits(bits, bitorder="little").tobytes(), "little")
+    return packed(_addresses(len(weights)) @ weights > weights.sum() / 2)
 
 
-def _scores(rng: Rng, read: Sequence[int], q: int) -> tuple[Sequence[int], list[int]]:
-    """Tables of the q bits of a weighted sum of these signals."""
-    weights, bias = rng.uniform(-1, 1, len(read)), rng.uniform(-0.5, 0.5)
-    addresses = np.array(list(itertools.product((0, 1), repeat=len(read))))
+def score_tables(weights: npt.NDArray[np.float64], bias: float, q: int) -> list[int]:
+    """Tables of the q bits of a weighted sum of pins, least significant first."""
     limit = 1 << (q - 1)
-    values = np.clip(np.round(limit * (addresses @ weights + bias) / 2), -limit, limit - 1).astype(int)
-    planes = [(values >> bit) & 1 for bit in range(q)]
-    return read, [int.from_bytes(np.packbits(p, bitorder="little").tobytes(), "little") for p in planes]
+    sums = np.round(limit * (_addresses(len(weights)) @ weights + bias) / 2)
+    values = np.clip(sums, -limit, limit - 1).astype(np.int64)
+    return [packed((values >> bit) & 1) for bit in range(q)]
 
 
-@lru_cache(maxsize=8)
+# --- trained ----------------------------------------------------------------------------------------------------
+
+
+def trained_folder(name: str) -> Path:
+    """Where the trained network `name` lies."""
+    spec = find_spec("accelerators.poetbin")
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent / "trained" / name
+
+
+@lru_cache(maxsize=4)
 def trained(name: str) -> Netlist:
-    """A network that training made, as it comes with the model."""
+    """A network that training made. Raises InputError where there is none."""
     return read(trained_folder(name) / "netlist.json.gz")
 
 
-def trained_folder(name: str):  # type: ignore[no-untyped-def]
-    return resources.files("accelerators.poetbin") / "trained" / name
+@lru_cache(maxsize=4)
+def trained_vectors(name: str) -> npt.NDArray[np.uint8]:
+    """Features of real samples that a trained network never saw: uint8[samples, inputs]."""
+    from accelerators.poetbin.arrays import read_samples
+
+    return read_samples(trained_folder(name) / "test.npz").bits
