@@ -6,8 +6,6 @@ looks them up. Long data go through in blocks, so memory beyond the result does 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 
@@ -49,7 +47,7 @@ def toggles(netlist: Netlist, bits: npt.ArrayLike) -> npt.NDArray[np.int64]:
             if last is not None:
                 counts[signal] += int(values[0] != last[signal])
         at = len(block) - 1
-        last = (packed[:, at >> 3] >> (at & 7)) & 1
+        last = ((packed[:, at >> 3] >> (at & 7)) & 1).astype(np.uint8)
     return counts
 
 
@@ -102,9 +100,3 @@ def _table_bits(lut: Lut) -> Bits:
     size = 1 << len(lut.pins)
     raw = lut.table.to_bytes((size + 7) // 8, "little")
     return np.unpackbits(np.frombuffer(raw, np.uint8), count=size, bitorder="little")
-
-
-def blocks(samples: int) -> Iterator[range]:
-    """The blocks that long data go through in."""
-    for start in range(0, samples, BLOCK_SAMPLES):
-        yield range(start, min(start + BLOCK_SAMPLES, samples))
