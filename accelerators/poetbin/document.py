@@ -85,6 +85,7 @@ def _classifier(document: Document) -> Classifier:
     reader.raise_problems()
     assert inputs and p and q
     weights, biases = reader.output_layer(raw, p)
+    reader.raise_problems()
     neurons = reader.neurons(raw["neurons"], inputs, p, sum(map(len, weights)))
     reader.raise_problems()
     return Classifier(inputs, p, neurons, weights, biases, q)
@@ -94,8 +95,9 @@ class _Reader(Checker):
     """Collects the problems of a classifier's file."""
 
     def numbers(self, path: Path_, value: Any, what: str) -> tuple[float, ...]:
+        """As many numbers as there are items, so that one that is none is not reported as missing too."""
         found = [self.number((*path, i), item) for i, item in enumerate(self.items(path, value, what))]
-        return tuple(float(number) for number in found if number is not None)
+        return tuple(float(number or 0) for number in found)
 
     def output_layer(self, raw: dict[str, Any], p: int) -> tuple[tuple[tuple[float, ...], ...], tuple[float, ...]]:
         biases = self.numbers(("biases",), raw["biases"], "biases")
@@ -143,8 +145,9 @@ class _Reader(Checker):
         size = 1 << len(features)
         if type(value) is str and len(value) == size and set(value) <= {"0", "1"}:
             return Tree(features, int(value[::-1], 2))
+        wrong_length = type(value) is str and len(value) != size
         rule = f"a table of {len(features)} features is a text of {size} characters 0 or 1"
-        self.fail(path, "table", f"{len(value)} characters" if type(value) is str else value, rule)
+        self.fail(path, "table", f"{len(value)} characters" if wrong_length else value, rule)
         return None
 
     def mat(self, path: Path_, value: Any, inputs: int, p: int) -> Mat | None:
