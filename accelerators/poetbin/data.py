@@ -207,8 +207,9 @@ def _gunzip(path: Path, limit: int) -> bytes:
         with gzip.open(path, "rb") as stream:
             return stream.read(limit)
     except FileNotFoundError:
-        _refuse(path, "no-data", "no such file", "the data set fashion-mnist is read from Debian's package",
-                "Install it: sudo apt-get install dataset-fashion-mnist. Or name its folder: --fashion-folder DIR.")  # fmt: skip
+        rule = "the data set fashion-mnist is read from Debian's package"
+        remedy = "Install it (sudo apt-get install dataset-fashion-mnist), or name its folder: --fashion-folder."
+        _refuse(path, "no-data", "no such file", rule, remedy)
     except (gzip.BadGzipFile, EOFError, zlib.error):
         _refuse(path, "format", "no whole gzip file", "the file is damaged", "Install the package anew.")
     except OSError as failed:

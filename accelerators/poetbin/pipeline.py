@@ -20,7 +20,7 @@ from accelerators.poetbin import data, document
 from accelerators.poetbin.arrays import Samples, read_arrays, write_arrays, write_atomically, write_samples
 from accelerators.poetbin.bits import pack
 from accelerators.poetbin.boosting import train_neurons
-from accelerators.poetbin.classifier import Classifier
+from accelerators.poetbin.classifier import Classifier, rinc_outputs
 from accelerators.poetbin.counts import naive_lut6, nominal_luts
 from accelerators.poetbin.folder import Settings, damaged, opened, write_json
 from accelerators.poetbin.learning import output, teacher
@@ -69,7 +69,8 @@ def train(folder: Path, settings: Settings, dataset: data.Dataset, threads: int,
     """
     with opened(folder, settings):
         taught = teach(folder / "bits.npz", folder / "teacher.pt", settings, dataset, report)
-        neurons = grow(folder / "neurons", settings, taught.parts["train"], threads, report)
+        wanted = Wanted(settings.neurons, settings.p, (settings.groups, settings.trees))
+        neurons = grow(folder / "neurons", wanted, taught.parts["train"], threads, report)
         return _finish(folder, settings, taught, neurons, report)
 
 
@@ -136,20 +137,28 @@ def _known(found: dict[str, NDArray[Any]], name: str, neurons: int) -> Known:
 # --- neurons ----------------------------------------------------------------------------------------------------
 
 
-def grow(folder: Path, settings: Settings, known: Known, threads: int, report: Report) -> tuple[Rinc, ...]:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The neurons to train: how many, of which tables, and which modules one is made of (see `train_rinc`)."""
+
+    neurons: int
+    p: int
+    shape: tuple[int, ...]
+
+
+def grow(folder: Path, wanted: Wanted, known: Known, threads: int, report: Report) -> tuple[Rinc, ...]:
     """All neurons: those that have a file in `folder`, and the others trained now, each put there when it is done."""
-    inputs = known.features.shape[1]
-    paths = [folder / f"{neuron:03}.json" for neuron in range(settings.neurons)]
+    paths = [folder / f"{neuron:03}.json" for neuron in range(wanted.neurons)]
     missing = [neuron for neuron, path in enumerate(paths) if not path.exists()]
-    first, begun = settings.neurons - len(missing), time.monotonic()
-    report("neurons:", first, settings.neurons, 0.0)
-    shape = (settings.groups, settings.trees)
-    made = train_neurons(pack(known.features), known.neurons, settings.p, shape, neurons=missing, threads=threads)
+    first, begun = wanted.neurons - len(missing), time.monotonic()
+    report("neurons:", first, wanted.neurons, 0.0)
+    features = pack(known.features)
+    made = train_neurons(features, known.neurons, wanted.p, wanted.shape, neurons=missing, threads=threads)
     with closing(made) as coming:
         for done, (neuron, module) in enumerate(coming, start=first + 1):
             write_atomically(paths[neuron], json.dumps(document.module_data(module)).encode())
-            report("neurons:", done, settings.neurons, time.monotonic() - begun)
-    return tuple(_neuron(path, inputs, settings.p) for path in paths)
+            report("neurons:", done, wanted.neurons, time.monotonic() - begun)
+    return tuple(_neuron(path, features.features, wanted.p) for path in paths)
 
 
 def _neuron(path: Path, inputs: int, p: int) -> Rinc:
@@ -161,20 +170,28 @@ def _neuron(path: Path, inputs: int, p: int) -> Rinc:
 
 def _finish(folder: Path, settings: Settings, taught: Taught, neurons: tuple[Rinc, ...], report: Report) -> Trained:
     report("output layer", 0, 1, 0.0)
-    first = classifier_of(settings, neurons, taught.parts["train"].features.shape[1], taught.layer)
-    said = {name: first.neuron_bits(part.features) for name, part in taught.parts.items()}
-    seen = {name: output.Labelled(said[name], part.labels) for name, part in taught.parts.items()}
+    seen = said_by(neurons, taught)
     layer = output.retrain(taught.layer, seen["train"], seen["validation"], settings.seed, settings.steps)
-    classifier = classifier_of(settings, neurons, first.inputs, layer)
+    inputs = taught.parts["train"].features.shape[1]
+    classifier = classifier_of(inputs, settings.p, neurons, layer, settings.q)
     results = _results(settings, taught, seen, layer, classifier)
     _hand_on(folder, classifier, taught.parts["test"], results)
     return Trained(classifier, taught, layer, results)
 
 
-def classifier_of(settings: Settings, neurons: tuple[Rinc, ...], inputs: int, layer: output.Layer) -> Classifier:
-    """Neurons and output layer together, its scores of settings.q bits."""
+def said_by(neurons: tuple[Rinc, ...], taught: Taught) -> dict[str, output.Labelled]:
+    """What the trained neurons say of each part, in place of the teacher's bits."""
+    packed = {name: pack(part.features) for name, part in taught.parts.items()}
+    return {
+        name: output.Labelled(np.stack([rinc_outputs(n, packed[name]) for n in neurons], axis=1), part.labels)
+        for name, part in taught.parts.items()
+    }
+
+
+def classifier_of(inputs: int, p: int, neurons: tuple[Rinc, ...], layer: output.Layer, q: int) -> Classifier:
+    """Neurons and output layer together, its scores of q bits."""
     weights = tuple(tuple(row) for row in layer.weights.tolist())
-    return Classifier(inputs, settings.p, neurons, weights, tuple(layer.biases.tolist()), settings.q)
+    return Classifier(inputs, p, neurons, weights, tuple(layer.biases.tolist()), q)
 
 
 def quantized_accuracy(classifier: Classifier, seen: output.Labelled) -> float:

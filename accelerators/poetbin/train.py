@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from accelerators.poetbin import data
 from accelerators.poetbin.folder import Settings
@@ -61,7 +61,9 @@ def described(what: str, first: int, done: int, total: int, elapsed_s: float) ->
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m accelerators.poetbin.train", description=__doc__.split(": ", 1)[1])
+    parser = argparse.ArgumentParser(
+        prog="python -m accelerators.poetbin.train", description=(__doc__ or "").split(": ", 1)[1]
+    )
     add = parser.add_argument
     add("--data", required=True, help="mnist-5k, fashion-mnist, digits, or a file FILE.npz of bits and labels")
     add("--out", required=True, type=Path, metavar="DIR", help="where the training is kept; an earlier one goes on")
@@ -78,6 +80,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--fashion-folder", type=Path, default=data.FASHION_FOLDER, metavar="DIR", help="where its IDX files are")
     add("--json", action="store_true", help="print the results as JSON")
     return parser
+
+
+def options_of(**given: Any) -> argparse.Namespace:
+    """The command's options with their defaults, but for those given: `options_of(data="digits", seed=3)`."""
+    words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    options = _parser().parse_args(["--out", "", *words])
+    checked(options)
+    return options
 
 
 def checked(options: argparse.Namespace) -> None:

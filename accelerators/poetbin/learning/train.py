@@ -36,7 +36,8 @@ def batches(count: int, seed: int, epoch: int) -> Iterator[Tensor]:
 
 
 def train_epoch(
-    module: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, labels: Tensor, loss: Loss, seed: int, epoch: int
+    module: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, labels: Tensor,
+    loss: Loss, seed: int, epoch: int,
 ) -> None:  # fmt: skip
     """One pass over the samples."""
     module.train()
