@@ -24,6 +24,7 @@ import click
 from hwsim.cosim.commands import cosim_command, validate_command
 from hwsim.deploy.command import deploy_command
 from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_OUR_BUG, InputError, Problem, Where, bad_input
+from hwsim.netlist.commands import netlist_command
 from hwsim.quant.commands import quantize_command
 from hwsim.sweep.commands import export_command, sweep_command
 from hwsim.version import __version__
@@ -551,6 +552,7 @@ def compare_command(
 
 cli.add_command(quantize_command)
 cli.add_command(deploy_command)
+cli.add_command(netlist_command)
 cli.add_command(sweep_command)
 cli.add_command(export_command)
 cli.add_command(cosim_command)

@@ -6,6 +6,8 @@ looks them up. Long data go through in blocks, so memory beyond the result does 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +17,7 @@ from hwsim.netlist.netlist import Lut, Netlist
 Bits = npt.NDArray[np.uint8]
 
 BLOCK_SAMPLES = 1 << 14
+_PACKED_BYTES = 16 << 20
 
 
 def evaluate(netlist: Netlist, bits: npt.ArrayLike) -> Bits:
@@ -38,8 +41,7 @@ def toggles(netlist: Netlist, bits: npt.ArrayLike) -> npt.NDArray[np.int64]:
     data = checked_bits(netlist, bits)
     counts = np.zeros(netlist.signals, np.int64)
     last: Bits | None = None
-    for start in range(0, len(data), BLOCK_SAMPLES):
-        block = data[start : start + BLOCK_SAMPLES]
+    for _, block in _blocks(netlist, data):
         packed = _packed_signals(netlist, block)
         for signal, row in enumerate(packed):
             values = np.unpackbits(row, count=len(block), bitorder="little")
@@ -68,11 +70,17 @@ def checked_bits(netlist: Netlist, bits: npt.ArrayLike) -> Bits:
 def _of_signals(netlist: Netlist, bits: npt.ArrayLike, signals: list[int]) -> Bits:
     data = checked_bits(netlist, bits)
     found = np.empty((len(data), len(signals)), np.uint8)
-    for start in range(0, len(data), BLOCK_SAMPLES):
-        block = data[start : start + BLOCK_SAMPLES]
+    for start, block in _blocks(netlist, data):
         rows = _packed_signals(netlist, block)[signals]
         found[start : start + len(block)] = np.unpackbits(rows, axis=1, count=len(block), bitorder="little").T
     return found
+
+
+def _blocks(netlist: Netlist, data: Bits) -> Iterator[tuple[int, Bits]]:
+    """Runs of samples, with the number of their first, that keep the packed signals within _PACKED_BYTES."""
+    rows = max(8, min(BLOCK_SAMPLES, _PACKED_BYTES * 8 // netlist.signals))
+    for start in range(0, len(data), rows):
+        yield start, data[start : start + rows]
 
 
 def _packed_signals(netlist: Netlist, block: Bits) -> Bits:

@@ -143,7 +143,7 @@ def faults_of(inputs: int, pins: Sequence[Sequence[int]], outputs: Sequence[int]
     if not 1 <= inputs <= MAX_SIGNALS:
         return
     signals = inputs + len(pins)
-    known = f"there are signals 0 to {signals - 1} ({inputs} inputs, {len(pins)} LUTs)"
+    known = f"signals are numbered 0 to {signals - 1} (inputs: {inputs}, LUTs: {len(pins)})"
     forward: list[tuple[int, int]] = []
     for i, read in enumerate(pins):
         if all(0 <= pin < inputs + i for pin in read):
