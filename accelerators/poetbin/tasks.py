@@ -23,8 +23,9 @@ class Network(NamedTuple):
     depth, lut6, lut6_opaque  levels; 6-input tables after simplification, and of the primitives as they are
     inside_1 ... inside_3     signals that a register behind level 1, 2, 3 holds
     toggled_vectors           samples of the sequence that changes were counted over
-    table_toggles             changes at the outputs of all tables over that sequence
+    table_toggles             changes at the outputs of all tables over that sequence, after simplification
     lut6_toggles              the same, each as often as its table takes 6-input tables
+    opaque_table_toggles, opaque_lut6_toggles   both of the primitives as they are
     input_toggles, output_toggles   changes of features, and of score bits
     """
 
@@ -41,6 +42,8 @@ class Network(NamedTuple):
     toggled_vectors: int
     table_toggles: int
     lut6_toggles: int
+    opaque_table_toggles: int
+    opaque_lut6_toggles: int
     input_toggles: int
     output_toggles: int
 
@@ -232,6 +235,9 @@ def count(design: Design, task: Network) -> Counts:
     if task.trained == 1:
         tables = _share(task.table_toggles, states, task.toggled_vectors)
         tables6 = _share(task.lut6_toggles, states, task.toggled_vectors)
+        if design.opaque:
+            tables = _share(task.opaque_table_toggles, states, task.toggled_vectors)
+            tables6 = _share(task.opaque_lut6_toggles, states, task.toggled_vectors)
         features = _share(task.input_toggles, states, task.toggled_vectors)
         scores = _share(task.output_toggles, task.vectors, task.toggled_vectors)
     return Counts(

@@ -1,0 +1,187 @@
+"""Put a trained network of look-up tables in the place of a stack of linear layers.
+
+    python -m accelerators.poetbin.replace mnist-classifier --network mnist-5k --out mnist_luts.json
+    python -m accelerators.poetbin.replace FILE.json --network DIR --stack features.fc1 --out NEW.json
+
+`--network` names a network of `accelerators/poetbin/trained` or the folder of a finished training. The new workload has
+one operator of kind `lut_network` in the stack's place, which carries the network's counts: its tables, and how often
+they change over the training's test samples, one after another. Accelerators other than PoET-BiN refuse it by name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace as replaced
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from accelerators.poetbin.stacks import NETWORK_KIND, Stack, stacks
+from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, InputError, bad_input
+from hwsim.expr import parse
+from hwsim.workload import store
+from hwsim.workload.ir import Attr, Graph, Op, Role, Workload
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hwsim.netlist.netlist import Netlist
+
+RESULTS = {"inputs_per_lut": "p", "trees_per_group": "trees", "groups": "groups", "neurons": "neurons", "q": "q"}
+"""Design field -> key of a training's results."""
+
+
+# --- what is measured of a network ----------------------------------------------------------------------------------
+
+
+def measured(netlist: Netlist, bits: NDArray[np.uint8]) -> dict[str, int]:
+    """The numbers of a `tasks.Network` by field: tables before and after simplification, registers, and changes over
+    the samples `bits`[samples, inputs] in order."""
+    from hwsim.netlist.evaluate import toggles
+    from hwsim.netlist.simplify import simplify
+    from hwsim.netlist.statistics import lut6_cost
+
+    simple = simplify(netlist)
+    changes, opaque = toggles(simple, bits), toggles(netlist, bits)
+    return {
+        "depth": netlist.depth,
+        "lut6": lut6_cost(simple),
+        "lut6_opaque": _primitives(netlist),
+        **{f"inside_{level}": len(crossing(netlist, level)) for level in (1, 2, 3)},
+        "toggled_vectors": len(bits) - 1,
+        **_changes("", simple, changes),
+        **_changes("opaque_", netlist, opaque),
+        "input_toggles": int(opaque[: netlist.inputs].sum()),
+        "output_toggles": int(sum(opaque[s] for s in netlist.outputs)),
+    }
+
+
+def _primitives(netlist: Netlist) -> int:
+    from hwsim.netlist.statistics import lut6_of
+
+    return sum(lut6_of(len(lut.pins)) for lut in netlist.luts)
+
+
+def _changes(prefix: str, netlist: Netlist, changes: NDArray[np.int64]) -> dict[str, int]:
+    from hwsim.netlist.statistics import lut6_of
+
+    own = [int(c) for c in changes[netlist.inputs :]]
+    weighted = sum(lut6_of(len(lut.pins)) * c for lut, c in zip(netlist.luts, own, strict=True))
+    return {f"{prefix}table_toggles": sum(own), f"{prefix}lut6_toggles": weighted}
+
+
+def crossing(netlist: Netlist, level: int) -> set[int]:
+    """Signals that a register behind `level` holds: of that level or below, and read behind it or an output."""
+    levels = (*(0 for _ in range(netlist.inputs)), *netlist.levels())
+    if level >= netlist.depth:
+        return set()
+    read = {pin for i, lut in enumerate(netlist.luts) if levels[netlist.inputs + i] > level for pin in lut.pins}
+    return {s for s in read | set(netlist.outputs) if levels[s] <= level}
+
+
+def read_network(name: str) -> tuple[Netlist, NDArray[np.uint8], dict[str, Attr]]:
+    """The network called `name`, or in the folder of that name: netlist, test samples, and what the operator says of
+    them (shape, hashes). Raises InputError where a file is missing or wrong."""
+    from accelerators.poetbin import trained
+    from accelerators.poetbin.arrays import read_samples
+    from hwsim.document import read_json
+    from hwsim.netlist.document import read
+
+    folder = trained.FOLDER / name if name in trained.names() else Path(name)
+    if not (folder / "netlist.json.gz").is_file():
+        raise bad_input("unknown-network", name, "this is neither a trained network nor the folder of a training",
+                        f"Known: {', '.join(trained.names())}.", key="--network")  # fmt: skip
+    results = read_json(folder / "results.json").data
+    shape = {field: results[key] for field, key in RESULTS.items()} if isinstance(results, dict) else {}
+    files = {key: hashlib.sha256((folder / file).read_bytes()).hexdigest()
+             for key, file in (("netlist_sha256", "netlist.json.gz"), ("samples_sha256", "test.npz"))}  # fmt: skip
+    samples = read_samples(folder / "test.npz")
+    return read(folder / "netlist.json.gz"), samples.bits, {"trained_on": str(results["data"]), **shape, **files}
+
+
+# --- the replacement ------------------------------------------------------------------------------------------------
+
+
+def stack_of(workload: Workload, name: str = "") -> Stack:
+    """The stack that begins with the linear layer `name`, or the only one. Raises InputError naming those there are."""
+    found = [stack for graph in workload.graphs.values() for stack in stacks(graph)]
+    chosen = [stack for stack in found if name in ("", stack.ops[0].name)]
+    if len(chosen) != 1:
+        known = ", ".join(stack.ops[0].name for stack in found) or "none"
+        rule = f"the workload {workload.name} has these stacks of linear layers: {known}"
+        raise bad_input("unknown-stack", name, rule, "Name the first layer of one: --stack NAME.", key="--stack")
+    return chosen[0]
+
+
+def replace(workload: Workload, stack: Stack, attrs: Mapping[str, Attr], inputs: int, outputs: int) -> Workload:
+    """`workload` with the operator of a network, which says `attrs`, in the place of `stack`.
+
+    Raises InputError where the network's inputs or classes are not those of the stack.
+    """
+    first, last = stack.products[0], stack.products[-1]
+    binding = {name: int(s.default) for name, s in workload.symbols.items() if not s.ratio}
+    sizes, ends = first.sizes(binding), last.sizes(binding)
+    for what, here, there in (("inputs", inputs, sizes["k"]), ("classes", outputs, ends["batch"] * ends["n"])):
+        if here != there:
+            raise bad_input("conflict", here, f"the stack at {first.name} has {there} {what}, the network {here}",
+                            "Train one for this stack.", key=what)  # fmt: skip
+    dims = {"samples": first.dims["m"], "inputs": first.dims["k"], "outputs": parse(outputs)}
+    fed = tuple(n for n in first.inputs if stack.graph.tensors[n].role is not Role.WEIGHT)
+    name = f"{first.name}.luts"
+    op = Op(name, NETWORK_KIND, fed, stack.ops[-1].outputs, dims, dict(attrs), source="accelerators.poetbin")
+    graph = _without(stack, op)
+    provenance = {
+        **workload.provenance,
+        "replaced": f"{first.name} to {stack.ops[-1].name} by a network of look-up tables",
+    }
+    return replaced(workload, name=f"{workload.name}-luts", graphs={**workload.graphs, graph.name: graph},
+                    summary=f"{workload.summary}; {first.name} and what follows replaced by look-up tables",
+                    provenance=provenance)  # fmt: skip
+
+
+def _without(stack: Stack, op: Op) -> Graph:
+    """The stack's graph with `op` for the stack, and without tensors that nothing reads any more."""
+    graph = stack.graph
+    ops = (*graph.ops[: stack.first], op, *graph.ops[stack.last + 1 :])
+    used = {n for o in ops for n in (*o.inputs, *o.outputs)} | {*graph.inputs, *graph.outputs}
+    dropped = {n for o in stack.ops for n in (*o.inputs, *o.outputs)} - used
+    tensors = {name: tensor for name, tensor in graph.tensors.items() if name not in dropped}
+    inputs = tuple(name for name in graph.inputs if name in tensors)
+    return replaced(graph, ops=ops, tensors=tensors, inputs=inputs)
+
+
+def with_network(workload: Workload, network: str, stack: str = "") -> Workload:
+    """`workload` with the trained network called `network` in the place of a stack. Raises InputError."""
+    netlist, bits, attrs = read_network(network)
+    q = int(attrs["q"])
+    chosen = stack_of(workload, stack)
+    return replace(workload, chosen, {**attrs, **measured(netlist, bits)}, netlist.inputs, len(netlist.outputs) // q)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m accelerators.poetbin.replace",
+                                     description=(__doc__ or "").split("\n")[0])  # fmt: skip
+    parser.add_argument("workload", metavar="WORKLOAD", help="name or file")
+    parser.add_argument("--network", required=True, metavar="NAME", help="a trained network, or a training's folder")
+    parser.add_argument(
+        "--stack", default="", metavar="LAYER", help="first layer of the stack, where there are several"
+    )
+    parser.add_argument("--name", default="", metavar="NAME", help="name of the new workload")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE")
+    given = parser.parse_args(arguments)
+    try:
+        made = with_network(store.load_workload(given.workload), given.network, given.stack)
+        store.write(replaced(made, name=given.name or made.name), given.out)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    print(f"{made.name}: {sum(1 for g in made.graphs.values() for _ in g.ops)} operators, written to {given.out}")
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
