@@ -28,6 +28,7 @@ MAX_BYTES = 16 << 20
 
 NETLIST_KEYS = ("inputs", "luts", "outputs"), ("format", "schema_version")
 LUT_KEYS = ("inputs", "table"), ()
+_SIGNALS = "Input s is signal s, and LUT i is signal inputs + i."
 _NOT_A_BIT = re.compile("[^01]")
 
 
@@ -105,7 +106,7 @@ def _check_format(check: Checker, at: Path_, raw: dict[str, Any]) -> None:
     version = raw.get("schema_version", SCHEMA_VERSION)
     if type(version) is not int or version != SCHEMA_VERSION:
         rule = f"this version of hwsim reads schema_version {SCHEMA_VERSION}"
-        check.fail((*at, "schema_version"), "schema", version, rule)
+        check.fail((*at, "schema_version"), "schema", version, rule, "Leave it out, or write the network anew.")
 
 
 def _lut(check: Checker, path: Path_, entry: Any) -> Lut | None:
@@ -128,9 +129,9 @@ def _signals(check: Checker, path: Path_, value: Any, what: str) -> list[int]:
     found = check.items(path, value, what)
     for i, signal in enumerate(found):
         if type(signal) is not int:
-            check.fail((*path, i), "type", signal, "a signal is an integer from 0")
+            check.fail((*path, i), "type", signal, "a signal is an integer from 0", _SIGNALS)
         elif signal < 0:
-            check.fail((*path, i), "range", signal, "signals are numbered from 0")
+            check.fail((*path, i), "range", signal, "signals are numbered from 0", _SIGNALS)
     return [signal for signal in found if type(signal) is int]
 
 
@@ -142,7 +143,7 @@ def _table(check: Checker, path: Path_, value: Any, pins: int) -> int | None:
     odd = _NOT_A_BIT.search(value)
     if odd:
         rule = f"a table holds 0 and 1 alone, not {odd.group()!r} (character {odd.start() + 1})"
-        check.fail(path, "table", value, rule)
+        check.fail(path, "table", value, rule, "Write one 0 or 1 an address, without blanks.")
         return None
     if len(value) != bits:
         rule = f"a LUT of {pins} inputs has a table of {bits} characters, not {len(value)}"
@@ -154,7 +155,7 @@ def _table(check: Checker, path: Path_, value: Any, pins: int) -> int | None:
 def _length_remedy(length: int) -> str:
     pins = length.bit_length() - 1
     if length < 1 or length != 1 << pins or pins > MAX_PINS:
-        return ""
+        return "Write one 0 or 1 an address, address 0 first."
     return f"A table of {length} is one of {pins} inputs."
 
 
