@@ -1,4 +1,4 @@
-"""Networks of look-up tables: the type and its files. Each bad file says what is wrong and where; no mutant slips by."""
+"""Networks of look-up tables: the type and its files. A bad file says what is wrong and where; no mutant slips by."""
 
 from __future__ import annotations
 

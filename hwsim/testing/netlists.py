@@ -1,4 +1,7 @@
-"""Random networks of look-up tables for tests: Hypothesis strategies, and one from a seed. Import it by its full name."""
+"""Random networks of look-up tables for tests: a Hypothesis strategy, and others from a seed.
+
+It is imported by its full name, `hwsim.testing.netlists`; the strategy alone needs Hypothesis.
+"""
 
 from __future__ import annotations
 
