@@ -12,7 +12,10 @@ from hwsim.model import load_model
 from hwsim.parts import tables_of
 
 ROOT = Path(__file__).parent.parent
-MODELS = {"optimus": "optimus", "roofline": "roofline", "rv32": "mcu/rv32", "mcu": "mcu"}
+MODELS = {
+    "optimus": "optimus", "roofline": "roofline", "rv32": "mcu/rv32", "mcu": "mcu", "poetbin": "poetbin",
+    "fpga-mac": "fpga_mac",
+}  # fmt: skip
 
 
 def schema_file(model: str) -> Path:

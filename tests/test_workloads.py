@@ -18,7 +18,7 @@ import pytest
 from hwsim.workload import store
 from hwsim.workload.ir import Disposition, Op, Role, Workload
 from hwsim.workload.spec import GraphSpec
-from workloads import darts, efficientnet, gpt2, minilm, mobilenet, nasnet, randwire, transformer
+from workloads import classifiers, darts, efficientnet, gpt2, minilm, mobilenet, nasnet, randwire, transformer
 from workloads.retrace import TARGETS
 
 torch = pytest.importorskip("torch")
@@ -39,6 +39,10 @@ SPECS = {
     "gpt2-small": gpt2.small,
     "minilm-l6": minilm.pruned,
     "efficientnet-lite0": efficientnet.lite0,
+    "mnist-classifier": classifiers.mnist,
+    "mnist-mlp": classifiers.mnist_mlp,
+    "cifar10-mlp": classifiers.cifar10_mlp,
+    "svhn-mlp": classifiers.svhn_mlp,
     **{
         f"mobilenet-v1-{width}-{resolution}": partial(mobilenet.spec, width, resolution)
         for width in mobilenet.WIDTHS
