@@ -28,7 +28,8 @@ class PackedBits:
 
     def column(self, feature: int) -> NDArray[np.uint8]:
         """Bits of one feature, uint8[samples]."""
-        return ((self.words[feature // WORD] >> np.uint64(feature % WORD)) & np.uint64(1)).astype(np.uint8)
+        words: NDArray[np.uint64] = self.words[feature // WORD]
+        return ((words >> np.uint64(feature % WORD)) & np.uint64(1)).astype(np.uint8)
 
 
 def checked_bits(values: ArrayLike, dimensions: int, what: str) -> NDArray[np.uint8]:

@@ -156,5 +156,5 @@ def _in_turn(
                 on_progress(Progress(neuron, done, len(asked), elapsed_s, left_s))
             yield neuron, module
     finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
+        stop.set()  # those that wait end at their first tree
+        pool.shutdown()

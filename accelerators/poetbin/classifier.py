@@ -130,7 +130,8 @@ class Classifier:
 
     def predict(self, features: ArrayLike | PackedBits) -> NDArray[np.int64]:
         """The class of the highest score, the lowest class where several share it, int64[samples]."""
-        return np.argmax(self.scores(features), axis=1)
+        best: NDArray[np.int64] = np.argmax(self.scores(features), axis=1)
+        return best
 
     def netlist(self, *, tied_pins: bool = False) -> Netlist:
         """The network of tables: neuron after neuron, then the output layer. Output c * q + b is bit b of c's score.

@@ -10,9 +10,10 @@ code). The lowest index wins ties. E(f) must lie strictly below 2^l, the entropy
 feature does, the first unused one is taken. 0 * log2(0) = 0, and a node without weight has the entropy 0.
 
 Arithmetic. The weights of all W are integers and their sums exact (`accelerators.poetbin.weights`). E(f) is computed in
-64-bit floats, node after node, and compared after rounding to multiples of 2^-40: the error of E(f) is near 2^-46 at
-eight levels and depends on the logarithm of the platform's mathematical library, so smaller differences are no
-differences. 64-bit floats as weights leave errors of that order in the sums alone.
+64-bit floats, node after node, and compared after rounding to multiples of 2^-40. Its error is below 2^-43 at the
+eighth level (measured against 80-bit floats) and depends on the logarithm of the platform's mathematical library, so
+smaller differences are no differences. How often training in plain floats would choose otherwise: of the 1,517 choices
+of the tests' small and tie-ridden tasks in 17; on scikit-learn's digits (1,797 samples, 160 trees of 4 inputs) never.
 
 How it is fast. Samples are sorted by (node, class), so each W is a sum over one run of samples; one pass over them adds
 the weight to each of the 64 features of a word under a mask, which compiles to vector instructions. The other child is
