@@ -27,7 +27,13 @@ from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
 HERE = Path(__file__).parent
 COMPARISON, ACCURACY = HERE / "comparison.csv", HERE / "accuracy.csv"
 PAGE = HERE.parent.parent / "docs" / "poetbin-training.md"
-DATA = ("mnist-5k", "fashion-mnist", "digits")
+DATA: dict[str, dict[str, Any]] = {
+    "mnist-5k": {"data": "mnist-5k"},
+    "mnist-5k-shifted": {"data": "mnist-5k", "copies": 9},
+    "fashion-mnist": {"data": "fashion-mnist"},
+    "digits": {"data": "digits"},
+}
+"""What is compared, by the options of the training. `shifted` has nine shifted copies of each training image."""
 METHODS = {
     "teacher": "teacher (binary features and intermediate layer)",
     "float": "float classifier 512-512-10",
@@ -57,8 +63,8 @@ def compare(work: Path, name: str, seed: int, threads: int, progress: Progress) 
 
     done = work / f"compare-{name}-{seed}.json"
     if not done.exists():
-        dataset = data.load(name)
-        settings = settings_of(options_of(data=name, seed=seed), dataset)
+        dataset = data.load(DATA[name]["data"])
+        settings = settings_of(options_of(**DATA[name], seed=seed), dataset)
         trained = pipeline.train(work / f"{name}-{seed}", settings, dataset, threads, progress)
         found = _stages(trained.results) | _rivals(trained.taught, seed, settings.epochs, threads, progress)
         write_json(done, found)

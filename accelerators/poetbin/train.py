@@ -100,7 +100,7 @@ def checked(options: argparse.Namespace) -> None:
     problems += [
         Problem("range", Where(key=f"--{name}"), str(getattr(options, name)), "a MAT combines at most p modules",
                 f"p is {options.p}.")
-        for name in ("groups", "trees") if 1 <= options.p < getattr(options, name) <= 16
+        for name in ("groups", "trees") if 2 <= options.p < getattr(options, name) <= 16
     ]  # fmt: skip
     if problems:
         raise InputError(problems)
