@@ -72,7 +72,7 @@ def test_floating_point_is_that_of_numpy(name: str) -> None:
         a, b = (np.array(c, np.uint32).view(np.float32) for c in split(operator, operands))
         with np.errstate(over="ignore", under="ignore"):
             wanted = (a * b if name == "fp32_mult" else a + b).view(np.uint32)
-            # Subnormal results are zeros here. In double precision the product is exact, and so is which sums are normal.
+            # Subnormal results are zeros here. In double precision it is exact which results are normal.
             magnitude = np.abs(a.astype(float) * b if name == "fp32_mult" else a.astype(float) + b)
         got = np.array(simulate(operator, operands), np.uint32)
         normal = (magnitude >= 2.0**-126) | (magnitude == 0)
