@@ -3,12 +3,12 @@
 A tree is chosen by comparing sums of weights, and equal sums decide by the lowest index. Sums of floating-point numbers
 depend on their order, hence on blocking, vector width and threads, and a difference of one rounding step undoes a tie.
 Here a weight is an integer multiple of 2^-60: sums are exact in 64 bits in any order, "weight of one child = weight of
-the node - weight of the other" holds exactly, equal data tie exactly, and any number of threads finds the same tree (docs/decisions/0006).
+the node - weight of the other" holds exactly, equal data tie exactly, and any number of threads finds the same tree.
 
 How far this is from 64-bit floats: a weight keeps the 53 bits of a float while it is above 2^-7, and an absolute error
 of 2^-61 below. A tree at most halves the weight of a right sample, and a group hands its weights back, so in the eighth
 tree of the eighth group it is at least 2^-14 of where it began: 1/50,000 then still has 30 bits. Weights are not
-renormalized to a sum of exactly 1; errors are quotients by the true sum instead.
+renormalized to a sum of exactly 1; errors are quotients by the true sum instead. Why: docs/decisions, 0006.
 """
 
 from __future__ import annotations
