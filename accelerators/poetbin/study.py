@@ -191,7 +191,9 @@ def _counts(netlist: Any) -> dict[str, int]:
 
 def merged(path: Path, columns: Sequence[str], rows: Iterable[Row], keys: Sequence[str]) -> None:
     """Put `rows` into the CSV at `path`, in place of those with the same `keys`, sorted."""
-    found = {tuple(row[k] for k in keys): row for row in (read_rows(path) if path.exists() else [])}
+    found: dict[tuple[str, ...], Row] = {}
+    for row in read_rows(path) if path.exists() else []:
+        found[tuple(row[k] for k in keys)] = row
     found |= {tuple(str(row[k]) for k in keys): {c: shown(row[c]) for c in columns} for row in rows}
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, columns, lineterminator="\n")
@@ -210,8 +212,11 @@ def shown(value: object) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def _number(text: str) -> tuple[int, str]:
-    return (int(text), "") if text.isdigit() else (-1, text)
+def _number(text: str) -> tuple[float, str]:
+    try:
+        return float(text), ""
+    except ValueError:
+        return -1.0, text
 
 
 # --- tables -----------------------------------------------------------------------------------------------------
