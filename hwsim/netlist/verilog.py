@@ -30,6 +30,7 @@ LUT6_PINS = 6
 _WIDE_MUXES = {7: "MUXF7", 8: "MUXF8"}
 PRIMITIVES = frozenset({*(f"LUT{pins}" for pins in range(1, 7)), *_WIDE_MUXES.values()})
 """Modules that the style `lut6` instantiates."""
+_LONGEST_NUMBER_BITS = 1024
 _LONGEST_NAME = 1024
 """IEEE 1364-2005, 3.7: tools may limit identifiers, but not below 1024 characters."""
 
@@ -261,9 +262,14 @@ def _joined(port: str, signals: Sequence[str]) -> Iterator[str]:
 
 
 def _constant(table: int, pins: int) -> str:
+    """A table as a number; a long one in parts, for Icarus reads no number of 16,384 digits."""
     bits = 1 << pins
-    digits = max(1, bits // 4)
-    return f"{bits}'h{table:0{digits}x}"
+    if bits <= _LONGEST_NUMBER_BITS:
+        return f"{bits}'h{table:0{max(1, bits // 4)}x}"
+    digits = f"{table:0{bits // 4}x}"
+    size = _LONGEST_NUMBER_BITS // 4
+    parts = (digits[i : i + size] for i in range(0, len(digits), size))
+    return "{" + ", ".join(f"{_LONGEST_NUMBER_BITS}'h{part}" for part in parts) + "}"
 
 
 def _plain(at: int, lut: Lut, pins: Sequence[str]) -> Iterator[str]:

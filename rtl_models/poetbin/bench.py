@@ -6,7 +6,7 @@ cycles from the model, which knows the architecture page alone.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -25,7 +25,7 @@ from hwsim.model import Program
 from hwsim.netlist.evaluate import evaluate, toggles
 from hwsim.netlist.netlist import Netlist
 from hwsim.netlist.verilog import Style
-from rtl_models.poetbin import generate, networks
+from rtl_models.poetbin import generate, networks, synthesis
 from rtl_models.poetbin.generate import VECTORS, Block
 
 FOLDER = Path(__file__).parent
@@ -184,6 +184,7 @@ class PoetBinCircuit:
     counters: ClassVar[Mapping[str, str]] = {"vectors": "count_vectors", "beats": "count_beats"}
     built_for: ClassVar[Mapping[str, Any]] = {}
     Task: ClassVar[type] = Task
+    deep_table: ClassVar[Path] = synthesis.TABLE
 
     def check(self, design: Any, task: Task) -> None:
         """Raises InputError where a trained network has another shape than the design says."""
@@ -211,6 +212,14 @@ class PoetBinCircuit:
         layer = program.add_layer("classifier", "classifier", "run", 0)
         program.add(asked(design, task), layer)
         return program
+
+    def deep(self) -> Iterator[dict[str, str]]:
+        """What Yosys makes of every network: some minutes, and more for those of thousands of tables."""
+        return map(synthesis.row, synthesis.subjects())
+
+    def deep_lines(self) -> list[str]:
+        """What the validation page says of that."""
+        return synthesis.summary()
 
     def trace(self, design: Any, task: Task, seed: int) -> Iterable[Event]:
         """Every vector's first beat, scores and class, placed by the model's latency."""

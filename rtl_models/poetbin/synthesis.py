@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from accelerators.poetbin import trained
+from hwsim.cosim.resources import yosys_version
+from hwsim.cosim.tables import MAPPERS, mapped
+from hwsim.netlist.mapping import estimate
 from hwsim.netlist.netlist import Lut, Netlist
+from hwsim.netlist.simplify import simplify
+from hwsim.netlist.statistics import lut6_cost
+from hwsim.netlist.verilog import verilog
 from rtl_models.poetbin import networks
 
 GRAPHS, CLASSIFIERS, CLASSES = 12, 12, 10
@@ -83,3 +92,65 @@ def subjects() -> tuple[Subject, ...]:
         *neurons_of("fashion-mnist", True),
         *whole,
     )
+
+
+# --- the table ----------------------------------------------------------------------------------------------------
+
+TABLE = Path(__file__).parent / "resources.csv"
+WITHIN_MEAN, WITHIN_WORST = 0.05, 0.15
+
+
+def row(subject: Subject) -> dict[str, str]:
+    """One line: tables as they are, simplified and as estimated, and what Yosys makes of the network."""
+    netlist, found = subject.netlist, estimate(subject.netlist)
+    area, timing = (mapped(verilog(netlist), "network", mapper) for mapper in MAPPERS)
+    primitives = mapped(verilog(netlist, style="lut6"), "network")
+    values: dict[str, object] = {
+        "name": subject.name, "family": subject.family, "held_out": str(subject.held_out).lower(),
+        "luts": len(netlist.luts), "lut6": lut6_cost(netlist), "lut6_simplified": lut6_cost(simplify(netlist)),
+        "lut6_estimate": found.lut6, "depth_estimate": found.depth, "yosys_area": area.luts,
+        "yosys_area_muxes": area.muxes, "yosys_area_depth": area.depth, "yosys_timing": timing.luts,
+        "yosys_timing_depth": timing.depth, "yosys_primitives": primitives.luts,
+        "versions": f"pyosys {yosys_version()}",
+    }  # fmt: skip
+    return {name: str(value) for name, value in values.items()}
+
+
+def read_table() -> list[dict[str, str]]:
+    """The lines of resources.csv."""
+    return list(csv.DictReader(io.StringIO(TABLE.read_text(encoding="utf-8"))))
+
+
+def errors(lines: Sequence[Mapping[str, str]], column: str, counted: str = "yosys_area") -> list[float]:
+    """A column over what Yosys counts, less one."""
+    return [int(line[column]) / int(line[counted]) - 1 for line in lines]
+
+
+def summary() -> list[str]:
+    """What the validation page says of the table, as Markdown."""
+    lines = read_table()
+    families = list(dict.fromkeys((line["family"], line["held_out"]) for line in lines))
+    groups = [(family, held, [x for x in lines if (x["family"], x["held_out"]) == (family, held)])
+              for family, held in families]  # fmt: skip
+    groups += [("all", held, [x for x in lines if x["held_out"] == held]) for held in ("false", "true")]
+    return [
+        f"6-input tables of {len(lines)} networks, estimated by `hwsim.netlist.mapping`, against Yosys "
+        f"({lines[0]['versions']}; `resources.csv`). Cells are mean and worst of the absolute errors:",
+        "",
+        "| networks | number | each table by itself | estimate | depth equal | against `synth_xilinx` as it is |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        *(_summary_line(family, held, chosen) for family, held, chosen in groups if chosen),
+    ]
+
+
+def _summary_line(family: str, held: str, lines: Sequence[Mapping[str, str]]) -> str:
+    name = f"{family}{' (held out)' if held == 'true' else ''}"
+    equal = sum(line["depth_estimate"] == line["yosys_area_depth"] for line in lines)
+    cells = [_spread(errors(lines, "lut6_simplified")), _spread(errors(lines, "lut6_estimate")),
+             f"{equal} of {len(lines)}", _spread(errors(lines, "lut6_estimate", "yosys_timing"))]  # fmt: skip
+    return f"| {name} | {len(lines)} | {' | '.join(cells)} |"
+
+
+def _spread(found: Sequence[float]) -> str:
+    sizes = [abs(error) for error in found]
+    return f"{sum(sizes) / len(sizes):.1%}, {max(sizes):.1%}"
