@@ -765,9 +765,13 @@ def test_rows_are_merged_and_sorted(tmp_path: Path) -> None:
     assert path.read_text() == "a,n,x\nb,3,1\nu,9,0.2500\nu,10,0.7500\n"
 
 
-def test_the_tables_of_the_page_are_those_of_the_measurements() -> None:
-    text = study.PAGE.read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", study.PAGES, ids=lambda page: page.name)
+def test_the_tables_of_a_page_are_those_of_the_measurements(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
     assert study.page_with_tables(text) == text
     assert study.comparison_table() in text
+
+
+def test_spread_is_mean_and_standard_deviation() -> None:
     assert study.spread([0.95, 0.96]) == "95.50 ± 0.71"
     assert study.spread([0.95]) == "95.00"

@@ -3,7 +3,7 @@
     python -m accelerators.poetbin.study compare --work DIR --data mnist-5k --seeds 5    -> comparison.csv
     python -m accelerators.poetbin.study shapes --work DIR --data mnist-5k --seeds 3     -> accuracy.csv
     python -m accelerators.poetbin.study starts --work DIR --data fashion-mnist          -> starts.csv
-    python -m accelerators.poetbin.study tables                      all as tables in docs/poetbin-training.md
+    python -m accelerators.poetbin.study tables                      all as tables in docs/poetbin-training.md and README.md
 
 Trainings are kept under DIR and go on there; the CSV files beside this one collect whatever has been measured. All
 accuracies are those on test samples that nothing was trained on or chosen by.
@@ -28,6 +28,7 @@ from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
 HERE = Path(__file__).parent
 COMPARISON, ACCURACY, STARTS = HERE / "comparison.csv", HERE / "accuracy.csv", HERE / "starts.csv"
 PAGE = HERE.parent.parent / "docs" / "poetbin-training.md"
+PAGES = (PAGE, HERE / "README.md")
 DATA: dict[str, dict[str, Any]] = {
     "mnist-5k": {"data": "mnist-5k"},
     "mnist-5k-shifted": {"data": "mnist-5k", "copies": 9},
@@ -309,7 +310,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.what == "tables":
-            PAGE.write_text(page_with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+            for page in PAGES:
+                page.write_text(page_with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
         elif options.work is None:
             parser.error("everything but tables needs --work DIR")
         else:
