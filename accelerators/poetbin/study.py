@@ -3,7 +3,7 @@
     python -m accelerators.poetbin.study compare --work DIR --data mnist-5k --seeds 5    -> comparison.csv
     python -m accelerators.poetbin.study shapes --work DIR --data mnist-5k --seeds 3     -> accuracy.csv
     python -m accelerators.poetbin.study starts --work DIR --data fashion-mnist          -> starts.csv
-    python -m accelerators.poetbin.study tables                      all as tables in docs/poetbin-training.md and README.md
+    python -m accelerators.poetbin.study tables          all as tables in docs/poetbin-training.md and README.md
 
 Trainings are kept under DIR and go on there; the CSV files beside this one collect whatever has been measured. All
 accuracies are those on test samples that nothing was trained on or chosen by.
@@ -235,9 +235,7 @@ def comparison_table() -> str:
     names = [name for name in DATA if any(row["data"] == name for row in rows)]
     seeds = {name: len({row["seed"] for row in rows if row["data"] == name}) for name in names}
     lines = [
-        "| test accuracy, % | "
-        + " | ".join(f"{name} ({seeds[name]} seed{'s' * (seeds[name] > 1)})" for name in names)
-        + " |",
+        f"| test accuracy, % | {' | '.join(f'{name} ({counted(seeds[name])})' for name in names)} |",
         "| --- |" + " --- |" * len(names),
     ]
     for method, title in METHODS.items():
@@ -263,13 +261,17 @@ def starts_table() -> str:
 def shape_table(name: str) -> str:
     """Accuracy and cost of each shape at q = 8, and accuracy at fewer bits."""
     rows = [row for row in read_rows(ACCURACY) if row["data"] == name]
-    header = "| P | groups x trees | L | tables | LUT6 naive | LUT6 simplified | " + " | ".join(
-        f"q = {q}" for q in SCORE_BITS
-    )
-    lines = [header + " |", "| --- |" * 1 + " --- |" * (5 + len(SCORE_BITS))]
+    columns = ["P", "groups x trees", "L", "tables", "LUT6 naive", "LUT6 simplified", *(f"q = {q}" for q in SCORE_BITS)]
+    lines = [counted(len({row["seed"] for row in rows})) + ":", ""]
+    lines += [f"| {' | '.join(columns)} |", "|" + " --- |" * len(columns)]
     for key in dict.fromkeys((r["p"], r["groups"], r["trees"], r["depth"]) for r in rows):
         lines.append(_shape_line(key, [r for r in rows if (r["p"], r["groups"], r["trees"], r["depth"]) == key]))
     return "\n".join(lines)
+
+
+def counted(seeds: int) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{seeds} seed{'s' * (seeds != 1)}"
 
 
 def _shape_line(key: tuple[str, ...], rows: Sequence[Row]) -> str:
