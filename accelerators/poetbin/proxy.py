@@ -1,6 +1,6 @@
 """What stands in for accuracy where shapes are swept: a formula of the shape, fitted to measured accuracies.
 
-    python -m accelerators.poetbin.proxy [--data digits]      the fit to accuracy.csv, and how well it ranks shapes
+    python -m accelerators.poetbin.proxy [--data mnist-5k]      the fit to accuracy.csv, and how well it ranks shapes
 
 log2(error) = base + trees * log2(trees of a neuron) + inputs * log2(inputs of a table) + bits / q^2, by least squares
 over the seeds' means, error being 1 - accuracy. A cost model knows no accuracy: the formula interpolates trainings of
@@ -44,7 +44,7 @@ class Fit:
         return float(np.dot((self.base, self.trees, self.inputs, self.bits), _terms(shape)))
 
 
-def read(path: Path = TABLE, data: str = "digits") -> dict[Shape, float]:
+def read(path: Path = TABLE, data: str = "mnist-5k") -> dict[Shape, float]:
     """Measured accuracy of each shape, the mean of its seeds."""
     found: dict[Shape, list[float]] = defaultdict(list)
     with path.open(encoding="utf-8", newline="") as file:
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str]) -> int:
     """Print the fit."""
     parser = argparse.ArgumentParser(prog="python -m accelerators.poetbin.proxy",
                                      description=(__doc__ or "").split("\n")[0])  # fmt: skip
-    parser.add_argument("--data", default="digits", help="data set in accuracy.csv")
+    parser.add_argument("--data", default="mnist-5k", help="data set in accuracy.csv")
     parser.add_argument("--table", type=Path, default=TABLE, help="another table of accuracies")
     given = parser.parse_args(arguments)
     measured = read(given.table, given.data)
