@@ -724,10 +724,14 @@ def test_the_published_shape_is_trained() -> None:
 
 
 def test_the_compared_networks_are_those_committed() -> None:
-    rows = study.read_rows(study.COMPARISON)
-    for name in ("mnist-5k", "mnist-5k-shifted", "fashion-mnist"):
-        (row,) = [r for r in rows if (r["data"], r["seed"], r["method"]) == (name, "0", "quantized")]
-        assert row["accuracy"] == study.shown(committed(name, "results.json")["accuracy"]["test"])
+    rows = [r for r in study.read_rows(study.COMPARISON) if (r["seed"], r["method"]) == ("0", "quantized")]
+    found = {row["data"]: row["accuracy"] for row in rows}
+    both = sorted(
+        found.keys() & set(trained.names()) - {"digits"}
+    )  # The committed digits network is of a smaller shape.
+    assert "mnist-5k" in both
+    for name in both:
+        assert found[name] == study.shown(committed(name, "results.json")["accuracy"]["test"])
 
 
 def test_every_method_has_every_seed() -> None:
