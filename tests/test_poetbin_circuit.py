@@ -77,7 +77,7 @@ def test_estimates_are_those_of_the_table_and_within_the_bounds() -> None:
         line, found = lines.pop(subject.name), estimate(subject.netlist)
         assert (line["lut6_estimate"], line["depth_estimate"]) == (str(found.lut6), str(found.depth)), subject.name
         assert line["lut6_simplified"] == str(lut6_cost(simplify(subject.netlist)))
-        assert line["yosys_primitives"] == line["lut6"] == str(lut6_cost(subject.netlist)), subject.name
+        assert line["lut6"] == str(lut6_cost(subject.netlist))
         assert line["held_out"] == str(subject.held_out).lower()
     assert not lines
     print("\n".join(synthesis.summary()))

@@ -1,10 +1,12 @@
 """Look-up tables and levels of a combinational module on a 7-series part, as Yosys maps it.
 
 The module is plain Verilog in one file, so that primitives of the part stay what they are. Two mappers, both with the
-areas that `synth_xilinx` gives tables of 1 to 8 inputs (2, 2, 3, 5, 5, 5, 10, 20):
+areas that `synth_xilinx` gives tables of 1 to 8 inputs (2, 2, 3, 5, 5, 5, 10, 20), and one that maps nothing:
 
     area    `abc -luts`: every table takes the same time; least depth, then least area
     timing  `abc9`, which `synth_xilinx` runs by default: delays of the part; speed first, so it takes more tables
+    kept    primitives of the part in the module are kept, as by tools that treat them as opaque: Yosys by itself
+            drops inputs on which an INIT does not depend, and what hangs on them
 """
 
 from __future__ import annotations
@@ -32,6 +34,13 @@ _MAP_FOR_AREA = (
 """The steps of `synth_xilinx` with `abc` in the place of `abc9`."""
 
 
+_STEPS: Mapping[str, Sequence[str]] = {
+    "area": _MAP_FOR_AREA,
+    "timing": (_SYNTHESIZE,),
+    "kept": ("setattr -set keep 1 t:LUT* t:MUXF*", _SYNTHESIZE),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Mapped:
     """What synthesis made: look-up tables with their inverters, wide multiplexers, and tables on the longest path."""
@@ -45,7 +54,7 @@ class Mapped:
 def mapped(verilog: str, top: str, mapper: str = "area") -> Mapped:
     """Map the module `top` of a Verilog text. Raises InputError without Yosys, or with what it says is wrong."""
     yosys_version()
-    steps = _MAP_FOR_AREA if mapper == "area" else (_SYNTHESIZE,)
+    steps = _STEPS[mapper]
     with tempfile.TemporaryDirectory(prefix="hwsim-yosys-") as name:
         folder = Path(name)
         (folder / "module.v").write_text(verilog, encoding="utf-8")

@@ -75,7 +75,7 @@ TRAINED: tuple[tuple[str, Values, str, str, int, Values], ...] = (
     ("digits", DIGITS, "parallel", "plain", 300, PARALLEL),
     ("digits", DIGITS, "pipelined", "plain", 300, PIPELINED),
     ("digits", DIGITS, "serial", "lut6", 4, SERIAL),
-    ("mnist-5k", LARGE, "parallel", "lut6", 250, PARALLEL),
+    ("mnist-5k", LARGE, "parallel", "plain", 100, PARALLEL),
     ("fashion-mnist", LARGE, "parallel", "plain", 250, PARALLEL),
 )
 """Trained network, its shape, the name of the case, how it is written, vectors, and what stands round it."""
