@@ -15,6 +15,8 @@ from rtl_models.poetbin.bench import CIRCUIT, block_of, register_states, signed_
 from rtl_models.poetbin.draw import text
 from rtl_models.poetbin.generate import Block
 
+KNOWN_BEYOND = 4
+"""Networks of fewer than 40 tables whose estimate is off by more than 15 %; the worst by 21 %."""
 FILE = read_cases(CIRCUIT.cases, CIRCUIT)
 
 
@@ -81,6 +83,18 @@ def test_estimates_are_those_of_the_table_and_within_the_bounds() -> None:
         assert line["held_out"] == str(subject.held_out).lower()
     assert not lines
     print("\n".join(synthesis.summary()))
+
+
+def test_estimates_are_near_what_yosys_counts() -> None:
+    """The mean of fitted and of held-out networks alike; the few beyond the bound on one are small and known."""
+    lines = synthesis.read_table()
+    for held_out in ("false", "true"):
+        found = [abs(e) for e in synthesis.errors([x for x in lines if x["held_out"] == held_out], "lut6_estimate")]
+        assert sum(found) / len(found) <= synthesis.WITHIN_MEAN
+    beyond = [x for x in lines if abs(synthesis.errors([x], "lut6_estimate")[0]) > synthesis.WITHIN_WORST]
+    print(f"beyond {synthesis.WITHIN_WORST:.0%}: {', '.join(x['name'] for x in beyond)}")
+    assert len(lines) >= 30 and len(beyond) <= KNOWN_BEYOND
+    assert all(int(x["yosys_area"]) < 40 for x in beyond)
 
 
 def test_an_estimate_draws_tables_together() -> None:

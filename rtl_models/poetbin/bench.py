@@ -25,7 +25,7 @@ from hwsim.model import Program
 from hwsim.netlist.evaluate import evaluate, toggles
 from hwsim.netlist.netlist import Netlist
 from hwsim.netlist.verilog import Style
-from rtl_models.poetbin import generate, networks, synthesis
+from rtl_models.poetbin import generate, networks, synthesis, timing
 from rtl_models.poetbin.generate import VECTORS, Block
 
 FOLDER = Path(__file__).parent
@@ -219,7 +219,7 @@ class PoetBinCircuit:
 
     def deep_lines(self) -> list[str]:
         """What the validation page says of that."""
-        return synthesis.summary()
+        return [*synthesis.summary(), "", *timing.summary()]
 
     def trace(self, design: Any, task: Task, seed: int) -> Iterable[Event]:
         """Every vector's first beat, scores and class, placed by the model's latency."""

@@ -82,7 +82,7 @@ def neurons_of(name: str, held_out: bool, q: int = 8) -> Iterator[Subject]:
 
 @lru_cache(maxsize=1)
 def subjects() -> tuple[Subject, ...]:
-    """Every network. Of the large ones a neuron of each class, and one class: Yosys needs more than 9 GB for all ten."""
+    """Every network. Of the large ones a neuron of each class, and one class: for all ten Yosys needs over 9 GB."""
     whole = (Subject("digits", "whole", trained.load("digits").netlist, True),)
     return (
         *graphs(),
@@ -90,6 +90,7 @@ def subjects() -> tuple[Subject, ...]:
         *classes_of("digits", CLASSES),
         *neurons_of("mnist-5k", False),
         *neurons_of("fashion-mnist", True),
+        *classes_of("mnist-5k", 1),
         *whole,
     )
 

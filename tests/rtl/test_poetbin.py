@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from hwsim.cosim import commands
 from hwsim.cosim.case import Case, CaseFile, hdl_of, read_cases
 from hwsim.cosim.circuit import Generated, Hdl, Stimulus
 from hwsim.cosim.compare import Wanted, compare, in_order
@@ -265,6 +266,17 @@ def test_counts_of_yosys_are_those_of_the_table(name: str) -> None:
     found = mapped(verilog(subject.netlist), "network")
     assert (str(found.luts), str(found.depth)) == (line["yosys_area"], line["yosys_area_depth"])
     assert abs(estimate(subject.netlist).lut6 / found.luts - 1) <= synthesis.WITHIN_WORST
+
+
+def test_validate_deep_makes_the_table_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyosys")
+    few = tuple(s for s in synthesis.subjects() if s.name == "graph-00")
+    monkeypatch.setattr(synthesis, "subjects", lambda: few)
+    monkeypatch.setattr(type(CIRCUIT), "deep_table", tmp_path / "resources.csv")
+    commands._write_deep(["poetbin"])
+    made = (tmp_path / "resources.csv").read_text(encoding="utf-8")
+    kept = synthesis.TABLE.read_text(encoding="utf-8")
+    assert made.splitlines() == [line for line in kept.splitlines() if line.startswith(("name,", "graph-00,"))]
 
 
 def test_primitives_stay_what_they_are() -> None:
