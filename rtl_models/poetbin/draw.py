@@ -115,7 +115,7 @@ tolerance:
 held_out: [{", ".join(HELD_OUT)}]
 split: >-
   Held out are networks with registers inside behind a serial port, and every trained network. The split was committed
-  with the first version of the cases, ahead of the first comparison.
+  with the first version of the cases, ahead of the first comparison of model and circuit; trained networks came later.
 cases:
 {chr(10).join(cases)}
 """
