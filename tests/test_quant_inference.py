@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 from fractions import Fraction
@@ -162,6 +163,9 @@ def test_multipliers_in_fixed_point() -> None:
         "[multiplier] got 1099511627776.0; a layer's multiplier is below 2^30. "
         "Look at the scales of its input, its weights and its output."
     )
+    for endless in (math.inf, -math.inf, math.nan):
+        with pytest.raises(InputError, match="a layer's multiplier is below"):
+            fixed_point(endless)
 
 
 def test_an_accumulator_that_can_overflow_is_refused() -> None:
