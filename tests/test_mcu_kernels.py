@@ -91,7 +91,9 @@ def golden_pool(kernel: Kernel, shape: Shape, data: LayerData) -> np.ndarray:
 
 
 def golden_add(kernel: Kernel, data: LayerData) -> np.ndarray:
-    total = (data.inputs - data.input_zero) * data.input_scale + (data.other - data.other_zero) * data.other_scale
+    lacking = data.other.shape[-1] - data.inputs.shape[-1]
+    inputs = np.pad(data.inputs, ((0, 0), (0, 0), (0, lacking)), constant_values=data.input_zero)
+    total = (inputs - data.input_zero) * data.input_scale + (data.other - data.other_zero) * data.other_scale
     results = [
         icn(wrap32(int(t) + int(data.bias[0])), data.multiplier, data.shift, data.output_zero, kernel.out_bits)
         for t in total.reshape(-1)
@@ -100,7 +102,7 @@ def golden_add(kernel: Kernel, data: LayerData) -> np.ndarray:
 
 
 def golden(kernel: Kernel, shape: Shape, data: LayerData) -> np.ndarray:
-    if kernel.operation == Operation.ADD:
+    if kernel.operation in k.SUMS:
         return golden_add(kernel, data)
     if kernel.operation in k.WITH_WEIGHTS:
         return golden_weighted(kernel, shape, data)

@@ -35,6 +35,8 @@ class Operation(IntEnum):
     MAX_POOL = 4
     AVERAGE_POOL = 5
     ADD = 6
+    PADDED_ADD = 7
+    """A sum whose input has fewer channels than the other operand: those it lacks count as zero."""
 
 
 class Scheme(IntEnum):
@@ -47,11 +49,12 @@ class Scheme(IntEnum):
 
 
 WITH_WEIGHTS = (Operation.CONV, Operation.POINTWISE, Operation.DENSE, Operation.DEPTHWISE)
+SUMS = (Operation.ADD, Operation.PADDED_ADD)
 PER_CHANNEL = (Scheme.PC_ICN, Scheme.THRESHOLDS)
 
 
 class Kernel(NamedTuple):
-    """One kernel. ADD: `weight_bits` are those of the other operand. Pools: all bits are the same, scheme unused."""
+    """One kernel. Sums: `weight_bits` are those of the other operand. Pools: all bits are the same, scheme unused."""
 
     operation: Operation
     in_bits: int
@@ -66,7 +69,7 @@ class Kernel(NamedTuple):
         if self.operation in {Operation.MAX_POOL, Operation.AVERAGE_POOL}:
             return f"{operation}_u{self.in_bits}"
         bits = f"{operation}_u{self.in_bits}_u{self.out_bits}_u{self.weight_bits}"
-        return bits if self.operation == Operation.ADD else f"{bits}_{self.scheme.name.lower()}"
+        return bits if self.operation in SUMS else f"{bits}_{self.scheme.name.lower()}"
 
     def parts(self, isa: Isa) -> tuple[str, ...]:
         """The C functions that do its work: itself first, then those it calls."""
@@ -90,7 +93,7 @@ def _called(kernel: Kernel, product: str, sums: str) -> tuple[str, ...]:
 
 
 def all_kernels() -> Iterator[Kernel]:
-    """Every kernel there is: 99 of each operation with weights, 27 sums, 6 pools."""
+    """Every kernel there is: 99 of each operation with weights, 27 of each kind of sum, 6 pools."""
     for operation in WITH_WEIGHTS:
         for i in BITS:
             for o in BITS:
@@ -100,7 +103,7 @@ def all_kernels() -> Iterator[Kernel]:
     for i in BITS:
         yield Kernel(Operation.MAX_POOL, i, i, i)
         yield Kernel(Operation.AVERAGE_POOL, i, i, i)
-        yield from (Kernel(Operation.ADD, i, o, w) for o in BITS for w in BITS)
+        yield from (Kernel(operation, i, o, w) for operation in SUMS for o in BITS for w in BITS)
 
 
 class Shape(NamedTuple):
@@ -315,6 +318,8 @@ def random_shape(operation: Operation, rng: np.random.Generator, largest: int = 
     in_c, out_c = (4 * int(n) for n in rng.integers(1, 6, 2))
     if operation == Operation.DENSE:
         return Shape(in_h, in_w, in_c, 1, 1, out_c)
+    if operation == Operation.PADDED_ADD:
+        return Shape(in_h, in_w, in_c, in_h, in_w, in_c + out_c)
     if operation in {Operation.POINTWISE, Operation.ADD}:
         return Shape(in_h, in_w, in_c, in_h, in_w, in_c if operation == Operation.ADD else out_c)
     out_c = out_c if operation == Operation.CONV else in_c
@@ -335,8 +340,8 @@ def random_data(kernel: Kernel, shape: Shape, rng: np.random.Generator) -> Layer
     top = 2**kernel.in_bits
     inputs = rng.integers(0, top, (shape.in_h, shape.in_w, shape.in_c))
     data = LayerData(inputs, input_zero=int(rng.integers(0, top)), output_zero=int(rng.integers(0, 2**kernel.out_bits)))
-    if kernel.operation == Operation.ADD:
-        return _random_add(kernel, data, rng)
+    if kernel.operation in SUMS:
+        return _random_add(kernel, shape, data, rng)
     if kernel.operation not in WITH_WEIGHTS:
         return data
     taps = (shape.in_h, shape.in_w) if kernel.operation == Operation.DENSE else (shape.kernel_h, shape.kernel_w)
@@ -346,13 +351,13 @@ def random_data(kernel: Kernel, shape: Shape, rng: np.random.Generator) -> Layer
     return _random_scheme(kernel, shape.out_c, spread, data, rng)
 
 
-def _random_add(kernel: Kernel, data: LayerData, rng: np.random.Generator) -> LayerData:
+def _random_add(kernel: Kernel, shape: Shape, data: LayerData, rng: np.random.Generator) -> LayerData:
     scales = rng.integers(1, 2**12, 2)
     spread = float(scales[0] * 2**kernel.in_bits + scales[1] * 2**kernel.weight_bits) / 2
     multiplier, shift = _multiplier(2**kernel.out_bits / spread, rng)
     return replace(
         data,
-        other=rng.integers(0, 2**kernel.weight_bits, data.inputs.shape),
+        other=rng.integers(0, 2**kernel.weight_bits, (shape.out_h, shape.out_w, shape.out_c)),
         other_zero=int(rng.integers(0, 2**kernel.weight_bits)),
         input_scale=int(scales[0]),
         other_scale=int(scales[1]),

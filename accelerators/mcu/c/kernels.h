@@ -7,6 +7,7 @@
  *   dense_...                fully connected: the input is one vector
  *   depthwise_...            one filter per channel
  *   add_u8_u8_u4             element-wise sum: bits of input, output and other operand
+ *   padded_add_...           the same, the input with fewer channels than the other operand
  *   max_pool_u4, average_pool_u4
  *
  * The parts are called once per pixel or pair of pixels; each is compiled by itself, so that its instructions can be
@@ -43,6 +44,7 @@
     M(8, 8, 8) M(8, 8, 4) M(8, 8, 2) M(8, 4, 8) M(8, 4, 4) M(8, 4, 2) M(8, 2, 8) M(8, 2, 4) M(8, 2, 2) \
     M(4, 8, 8) M(4, 8, 4) M(4, 8, 2) M(4, 4, 8) M(4, 4, 4) M(4, 4, 2) M(4, 2, 8) M(4, 2, 4) M(4, 2, 2) \
     M(2, 8, 8) M(2, 8, 4) M(2, 8, 2) M(2, 4, 8) M(2, 4, 4) M(2, 4, 2) M(2, 2, 8) M(2, 2, 4) M(2, 2, 2)
+#define NN_EACH_PADDED_ADD(M) NN_EACH_ADD(M)
 
 #endif
 
@@ -80,5 +82,8 @@ NN_EACH_BITS(NN_DECLARE_POOL)
 
 #define NN_DECLARE_ADD(i, o, w) void add_u##i##_u##o##_u##w(const struct nn_layer *);
 NN_EACH_ADD(NN_DECLARE_ADD)
+
+#define NN_DECLARE_PADDED_ADD(i, o, w) void padded_add_u##i##_u##o##_u##w(const struct nn_layer *);
+NN_EACH_PADDED_ADD(NN_DECLARE_PADDED_ADD)
 
 #endif

@@ -12,7 +12,7 @@
 
 struct nn_layer {
     const void *input;            /* in_h x in_w x in_c */
-    const void *other;            /* nn_add: the second operand, of the same shape */
+    const void *other;            /* sums: the second operand, out_h x out_w x out_c */
     const void *weights;          /* packed by accelerators/mcu/kernels.py: pack_weights */
     void *output;                 /* out_h x out_w x out_c */
     void *columns;                /* scratch: accelerators/mcu/kernels.py: columns_bytes */
