@@ -91,7 +91,7 @@ def flow_of(network: Network) -> Flow:
     steps = [Step(layer.name, tuple(number[n] for n in inputs_of(layer)), number[layer.output],
                   _layer(whole, layer) if isinstance(layer, Product) else None, isinstance(layer, Pool))
              for layer in whole.layers]  # fmt: skip
-    return Flow(tuple(elements), tuple(steps), number[whole.output])
+    return Flow(tuple(elements), tuple(steps), (number[whole.output],))
 
 
 def _layer(network: Network, layer: Product) -> Layer:
