@@ -92,7 +92,7 @@ def all_layers(rng: np.random.Generator, deep: bool) -> Iterator[Network]:
 def test_every_kernel_is_the_golden_function(isa: Isa, deep: bool) -> None:
     rng = np.random.default_rng(7 + isa)
     found = np.array([compare(isa, network, rng) for network in all_layers(rng, deep)])
-    assert len(found) >= 4 * 27 * 3 + 4 * 18 + 6 + 27
+    assert len(found) >= 4 * 27 * 4 + 4 * 18 + 6 + 27
     outputs, wrong = found.sum(axis=0)
     assert wrong == 0
     print(f"{isa.name.lower()}: {len(found)} layers, {outputs} outputs, difference 0")
@@ -580,6 +580,16 @@ def test_the_command_writes_a_deployment(
         2,
         None,
     }
+    ram = document["ram_bytes"]["total"] - 100
+    code, out, err = command(capsys, *ask, "--force", "--flash", "1 MiB", "--ram", str(ram), "--json")
+    less = json.loads(out)
+    assert (code, err) == (0, "") and less["ram_bytes"]["total"] <= ram == less["part"]["ram_bytes"]
+    assert (
+        min(row["output_bits"] for row in less["layers"]) < 8 == min(row["output_bits"] for row in document["layers"])
+    )
+    assert less["notes"] == ["1,048,576 bytes of flash are left to other code",
+                             f"{512 * 1024 - ram:,} bytes of RAM are left to other code"]  # fmt: skip
+    command(capsys, *ask, "--force", "--weights", "2")
     first = (where / "network.c").read_bytes()
     command(capsys, *ask, "--force", "--weights", "2")
     assert (where / "network.c").read_bytes() == first
@@ -612,6 +622,13 @@ def test_what_cannot_be_deployed_is_one_message(
     assert told("mcu", "tests.deploy_target:sigmoid", "stm32h743")[1].startswith(
         "error: [unsupported] sigmoid: got 'sigmoid'; a quantized network is made of "
     )
+    assert told("mcu", TARGET, "stm32h743", "--ram", "1 MiB") == (
+        2,
+        "error: [range] --ram: got '1048576 bytes'; stm32h743 has 524288 bytes. Give at most that, or take a larger "
+        "part.\n",
+    )
+    code, err = told("mcu", TARGET, "stm32h743", "--ram", "2 KiB")
+    assert code == 1 and err.startswith("error: does not fit RAM: ")
     code, err = told("mcu", TARGET, "tiny", "--parts", str(tiny))
     assert code == 1
     assert err.startswith(

@@ -24,7 +24,7 @@ NUMBER = re.compile(r"[-+]?[0-9]+([.][0-9]*)?([eE][-+]?[0-9]+)?")
 """A size without a unit."""
 
 
-class _Size(click.ParamType[int]):
+class Size(click.ParamType[int]):
     """An amount of memory in bits: a whole number of bytes ("2048000"), or a quantity with its unit ("2 MB")."""
 
     name = "BYTES"
@@ -49,8 +49,8 @@ class _Size(click.ParamType[int]):
 
 @click.command("quantize")
 @click.option("-w", "--workload", required=True, metavar="WORKLOAD", help="A shipped workload or a JSON file.")
-@click.option("--flash", "flash_bits", required=True, type=_Size(), help='Flash for weights: 2048000 or "2 MB".')
-@click.option("--ram", "ram_bits", required=True, type=_Size(), help='RAM for values: 512000 or "512 KiB".')
+@click.option("--flash", "flash_bits", required=True, type=Size(), help='Flash for weights: 2048000 or "2 MB".')
+@click.option("--ram", "ram_bits", required=True, type=Size(), help='RAM for values: 512000 or "512 KiB".')
 @click.option(
     "--method",
     default="rules",

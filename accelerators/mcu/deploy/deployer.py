@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,8 @@ from accelerators.mcu.deploy.memory import BYTE_BITS, MemoryPlan, plan_memory, v
 from accelerators.mcu.deploy.parts import TABLE, Part, find_part
 from accelerators.mcu.kernels import WITH_WEIGHTS, filter_values
 from accelerators.mcu.toolchain import Isa
-from hwsim.deploy.plugin import Answer, Request
+from hwsim.deploy.plugin import Answer, Request, Target
+from hwsim.errors import bad_input
 from hwsim.quant import formats
 from hwsim.quant.assign import Bits, Limits, Overflow, Scheme
 from hwsim.quant.branching import Flow, FlowPlan, Step, assign_flow
@@ -238,24 +238,44 @@ def report_lines(report: dict[str, Any]) -> list[str]:
     return [*lines, *(f"note: {note}" for note in report["notes"])]
 
 
+def part_of(target: Target) -> Part:
+    """The part with the memory that may be taken. Raises InputError where it has less."""
+    part = find_part(target.part, target.parts or TABLE)
+    given = {key: bits for key, bits in (("flash", target.flash_bits), ("ram", target.ram_bits)) if bits}
+    for key, bits in given.items():
+        there = getattr(part, f"{key}_bits")
+        if bits > there:
+            rule = f"{part.name} has {there // BYTE_BITS} bytes"
+            raise bad_input("range", f"{bits // BYTE_BITS} bytes", rule, "Give at most that, or take a larger part.",
+                            key=f"--{key}")  # fmt: skip
+    return replace(part, **{f"{key}_bits": bits for key, bits in given.items()})
+
+
+def _reserved(target: Target) -> list[str]:
+    """What is left to the user's own code, as notes."""
+    whole, taken = find_part(target.part, target.parts or TABLE), part_of(target)
+    left = {"flash": whole.flash_bits - taken.flash_bits, "RAM": whole.ram_bits - taken.ram_bits}
+    return [f"{bits // BYTE_BITS:,} bytes of {name} are left to other code" for name, bits in left.items() if bits]
+
+
 # --- the plug-in ------------------------------------------------------------------------------------------------------
 
 
 class McuDeployer:
     """Microcontrollers, as `hwsim deploy -a mcu` finds them."""
 
-    def check(self, part: str, parts: Path | None) -> None:
-        """Raise InputError if there is no such part."""
-        find_part(part, parts or TABLE)
+    def check(self, target: Target) -> None:
+        """Raise InputError if there is no such part, or it has less memory."""
+        part_of(target)
 
     def deploy(self, request: Request) -> Answer:
         """The files for a part, or what does not fit it."""
-        part = find_part(request.part, request.parts or TABLE)
+        part = part_of(request.target)
         image, over = fit(request.make, request.widest, part, request.scheme, request.weight_bits)
         if image is None:
             return Answer(overflows=over)
         codes = quantize_input(request.widest, request.image[None])[0]
-        found = deployment(image, request.widest, part, codes, request.notes)
+        found = deployment(image, request.widest, part, codes, [*request.notes, *_reserved(request.target)])
         return Answer(found.files, found.report, report_lines(found.report))
 
 
