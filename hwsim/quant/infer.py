@@ -58,7 +58,8 @@ def _run(network: Network, layer: Layer, values: dict[str, Ints]) -> Ints:
     if isinstance(layer, Add):
         terms = zip(layer.inputs, layer.factors, strict=True)
         total = sum(
-            (factor * (values[name] - network.values[name].zero) for name, factor in terms), start=np.zeros(1, np.int64)
+            (factor * _widened(values[name] - network.values[name].zero, out.shape[2]) for name, factor in terms),
+            start=np.zeros(1, np.int64),
         )
         return layer.requantization.codes(total, out.zero, out.bits)
     codes, source = values[layer.input], network.values[layer.input]
@@ -68,6 +69,11 @@ def _run(network: Network, layer: Layer, values: dict[str, Ints]) -> Ints:
     if isinstance(layer.requantization, Thresholds):
         return layer.requantization.codes(phi)
     return layer.requantization.codes(phi, out.zero, out.bits)
+
+
+def _widened(centred: Ints, channels: int) -> Ints:
+    """Codes less their zero point, filled up with zeros to so many channels."""
+    return np.pad(centred, (*((0, 0),) * (centred.ndim - 1), (0, channels - centred.shape[-1])))
 
 
 def accumulators(layer: Product, centred: Ints) -> Ints:

@@ -30,12 +30,16 @@ class Output(nn.Module):
     """Quantizes values in [low, high] to `bits` bits: what a layer passes on, or the network's input.
 
     With `observe` it lets values pass and takes its range from them: after a ReLU the one with the least squared error,
-    elsewhere all of it. `ceiling` bounds what a ReLU lets pass, None where there
-    is no ReLU. The network's input is rounded to nearest, all else down.
+    elsewhere all of it. `ceiling` bounds what a ReLU lets pass. With `limits`, of a Hardtanh, the range is these. The
+    network's input is rounded to nearest, all else down.
     """
 
-    def __init__(self, bits: int, *, relu: bool, ceiling: float = float("inf"), nearest: bool = False) -> None:
+    def __init__(
+        self, bits: int, *, relu: bool, ceiling: float = float("inf"), nearest: bool = False,
+        limits: tuple[float, float] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
+        self.limits = limits
         self.bits, self.relu, self.ceiling, self.nearest = bits, relu, ceiling, nearest
         self.observe = False
         self.low = nn.Parameter(torch.tensor(0.0), requires_grad=not (relu or nearest))
@@ -51,6 +55,11 @@ class Output(nn.Module):
         return found
 
     def _observed(self, z: Tensor) -> Tensor:
+        if self.limits is not None:
+            with torch.no_grad():
+                self.low.fill_(self.limits[0])
+                self.high.fill_(self.limits[1])
+            return z.clamp(*self.limits)
         passed = z.clamp(0, self.ceiling) if self.relu else z
         with torch.no_grad():
             if self.relu:
@@ -184,16 +193,22 @@ class Block(nn.Module):
         return Kind.POINTWISE if layer.kernel_size == (1, 1) else Kind.CONV
 
 
+def widened(x: Tensor, other: Tensor) -> Tensor:
+    """`x` (batch x C x H x W), filled up with zeros to as many channels as `other` has, if it has fewer."""
+    lacking = other.shape[1] - x.shape[1]
+    return functional.pad(x, (0, 0, 0, 0, 0, lacking)) if lacking > 0 else x
+
+
 class Sum(nn.Module):
     """The sum of two values, rounded to the nearest code, halves up: a floor would lower every sum by half a step, and
-    sums follow one another along a residual network."""
+    sums follow one another along a residual network. Channels that one of them lacks are zeros."""
 
     def __init__(self, name: str, output: Output) -> None:
         super().__init__()
         self.name, self.output = name, output
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        z = x + y
+        z = widened(x, y) + widened(y, x)
         if not self.output.observe:
             scale, _ = q.output_format(self.output.low.detach(), self.output.high.detach(), self.output.bits)
             z = z + scale / 2

@@ -41,11 +41,12 @@ def convert(network: QuantizedNetwork, shape: tuple[int, int, int], name: str = 
         layers.append(layer)
         values[value.name] = value
         names[i] = value.name
-    return check(Network(name, values, tuple(layers), "input", names[len(network.parts) - 1]))
+    output, *heads = (names[i] for i in network.results)
+    return check(Network(name, values, tuple(layers), "input", output, tuple(heads)))
 
 
 def _sum(part: Sum, first: Value, second: Value) -> tuple[Add, Value]:
-    value = _value(part.name, first.shape, part.output)
+    value = _value(part.name, max(first.shape, second.shape), part.output)  # Of one height and width.
     unit, factors = first.scale, (1, 1)
     if first.scale != second.scale:
         unit = max(first.scale, second.scale) / SUM_FACTOR
