@@ -1,7 +1,7 @@
 """The layers of an integer network as the C kernels take them.
 
-Kernels work on quads of channels, so every value is filled up to a multiple of four channels. What a channel that fills
-up holds does not matter, since whoever reads it multiplies it by zero.
+Kernels work on quads of channels, so every value is filled up to a multiple of four channels. A channel that fills up
+holds zeros, and whoever reads it multiplies it by zero, but for a sum with a value of more channels, which adds it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,33 @@ def filled(network: Network) -> Network:
     """The same network with every value's channels filled up to a multiple of four."""
     values = {name: replace(v, shape=(*v.shape[:2], _up(v.shape[2]))) for name, v in network.values.items()}
     layers = [_filled(network.values, layer) if isinstance(layer, Product) else layer for layer in network.layers]
+    for layer in network.layers:
+        if isinstance(layer, Add):
+            _check_filling(network, layer)
     return check(replace(network, values=values, layers=tuple(layers)))
+
+
+def _check_filling(network: Network, layer: Add) -> None:
+    """Raise InputError where a sum would add what fills up an operand with fewer channels, and that is not zero.
+
+    Layers with weights fill up with zeros, pools hand on what they read, and a sum makes zeros of zeros unless its bias
+    is a step of its output or more.
+    """
+    most = max(network.values[name].shape[2] for name in layer.inputs)
+    for name in layer.inputs:
+        channels = network.values[name].shape[2]
+        if channels < most and channels % QUAD and not _zero_filled(network, name):
+            raise _unsupported(layer.name, "a sum that fills up channels of a sum with a bias", "Take its bias away.")
+
+
+def _zero_filled(network: Network, name: str) -> bool:
+    maker = next((layer for layer in network.layers if layer.output == name), None)
+    if isinstance(maker, Pool):
+        return _zero_filled(network, maker.input)
+    if isinstance(maker, Add):
+        out = network.values[name]
+        return bool((maker.requantization.codes(np.zeros((1, 1), np.int64), out.zero, out.bits) == out.zero).all())
+    return True
 
 
 def fill(value: Value, codes: Ints) -> Ints:
@@ -115,6 +141,7 @@ def _requantization(given: Any, out: Value, spare: int) -> Any:
 
 
 def _bound(values: Mapping[str, Value], layer: Layer) -> BoundLayer:
+    layer = _fewer_first(values, layer) if isinstance(layer, Add) else layer
     make: Any = {Add: _add, Pool: _pool, Product: _product}[type(layer)]
     kernel, shape, data = make(values, layer)
     return BoundLayer(layer.name, inputs_of(layer), layer.output, kernel, shape, data)
@@ -171,6 +198,14 @@ def _pool(values: Mapping[str, Value], layer: Pool) -> tuple[Kernel, Shape, Laye
     return kernel, _windowed(layer, source, out), LayerData(NO_INPUTS)
 
 
+def _fewer_first(values: Mapping[str, Value], layer: Add) -> Add:
+    """The same sum with the operand of fewer channels first, if one has fewer."""
+    (first, second), factors = layer.inputs, layer.factors
+    if values[first].shape[2] <= values[second].shape[2]:
+        return layer
+    return replace(layer, inputs=(second, first), factors=(factors[1], factors[0]))
+
+
 def _add(values: Mapping[str, Value], layer: Add) -> tuple[Kernel, Shape, LayerData]:
     (first, second), out, icn = (values[name] for name in layer.inputs), values[layer.output], layer.requantization
     if icn.m0.size > 1 or len(set(icn.bias.tolist())) > 1:
@@ -180,7 +215,8 @@ def _add(values: Mapping[str, Value], layer: Add) -> tuple[Kernel, Shape, LayerD
         output_zero=out.zero, multiplier=int(icn.m0[0]), shift=int(icn.kernel_n0[0]),
         input_scale=layer.factors[0], other_scale=layer.factors[1],
     )  # fmt: skip
-    return Kernel(Operation.ADD, first.bits, out.bits, second.bits), Shape(*first.shape, *out.shape), data
+    operation = Operation.ADD if first.shape == out.shape else Operation.PADDED_ADD
+    return Kernel(operation, first.bits, out.bits, second.bits), Shape(*first.shape, *out.shape), data
 
 
 def _windowed(layer: Product | Pool, source: Value, out: Value) -> Shape:
