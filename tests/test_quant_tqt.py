@@ -12,12 +12,13 @@ from hwsim.quant import tqt
 from hwsim.quant.chain import Kind
 from hwsim.quant.formats import code_range
 from hwsim.quant.infer import infer
-from hwsim.quant.network import Network, Value, check
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
+from hwsim.quant.training.convert import convert  # noqa: E402
 from hwsim.quant.training.power_of_two import PowerOfTwoLayer  # noqa: E402
+from hwsim.quant.training.prepare import QuantizedNetwork  # noqa: E402
 from hwsim.quant.training.quantizers import Tqt, TqtQuantizer  # noqa: E402
 
 torch.set_num_threads(1)
@@ -155,6 +156,11 @@ def test_shifts_round_halves_to_even() -> None:
         assert tqt.shifted(values, right).tolist() == wanted
 
 
+def quantizer_of(bits: int, kind: Kind) -> TqtQuantizer:
+    """Unsigned for convolutions and pointwise layers, signed for the others; a threshold that clips some values."""
+    return TqtQuantizer(bits, signed=kind in (Kind.DEPTHWISE, Kind.LINEAR), start=0.7)
+
+
 def layer_of(kind: Kind) -> tuple[nn.Module, tuple[int, int, int], Kind]:
     if kind is Kind.LINEAR:
         return nn.Linear(37, 11), (1, 1, 37), kind
@@ -172,18 +178,19 @@ def test_shift_layers_are_their_fake_quantized_graph(kind: Kind) -> None:
             for output_bits in (8, 4, 2):
                 torch.manual_seed(100 * input_bits + 10 * weight_bits + output_bits)
                 layer, shape, _ = layer_of(kind)
-                found = PowerOfTwoLayer(layer.double(), input_bits, -5, weight_bits, output_bits, 0.7).double()
+                source, outputs = quantizer_of(input_bits, kind), quantizer_of(output_bits, kind)
+                padding = (1, 1, 1, 1) if kind in (Kind.CONV, Kind.DEPTHWISE) else (0, 0, 0, 0)
+                part = PowerOfTwoLayer("layer", layer.double(), source, weight_bits, outputs, padding)
                 codes = torch.randint(0, 2**input_bits, (3, *shape))
-                real = codes.double() / 32
+                real = source.format()[0] * (codes.double() - source.zero)
                 flat = real.reshape(3, -1) if kind is Kind.LINEAR else real.permute(0, 3, 1, 2)
                 with torch.no_grad():
-                    wanted = found(flat)
+                    wanted = part(flat)
                 wanted = wanted.reshape(3, -1, 1, 1) if kind is Kind.LINEAR else wanted
                 wanted = wanted.permute(0, 2, 3, 1)
-                source = Value("input", shape, input_bits, 2.0**-5, 0)
-                product, value = found.product("layer", kind, source, tuple(wanted.shape[1:]))
-                network = check(Network("n", {"input": source, "layer": value}, (product,), "input", "layer"))
-                assert np.array_equal(infer(network, codes.numpy()) * value.scale, wanted.numpy())
+                network = convert(QuantizedNetwork(source, [part]), (shape[2], *shape[:2]))
+                value = network.values["layer"]
+                assert np.array_equal((infer(network, codes.numpy()) - value.zero) * value.scale, wanted.numpy())
                 cases += len(np.unique(wanted)) > 1
     assert cases >= 24
     print(f"{kind.value}: 27 combinations of widths, rescaled by shifts, equal")
@@ -191,7 +198,8 @@ def test_shift_layers_are_their_fake_quantized_graph(kind: Kind) -> None:
 
 def test_shift_layers_learn() -> None:
     torch.manual_seed(0)
-    layer = PowerOfTwoLayer(nn.Linear(6, 4), 8, -8, 4, 4, 1.0)
+    source, outputs = TqtQuantizer(8, signed=False, start=1.0), TqtQuantizer(4, signed=False, start=1.0)
+    layer = PowerOfTwoLayer("layer", nn.Linear(6, 4), source, 4, outputs)
     inputs = torch.randint(0, 256, (64, 6)) / 256
     wanted = torch.relu(inputs @ torch.randn(6, 4) * 0.5)
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.01)
