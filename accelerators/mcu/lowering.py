@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,8 +20,8 @@ from hwsim.quant.chain import chain_of
 from hwsim.schedule.extract import from_workload
 from hwsim.schedule.graph import Graph
 from hwsim.schedule.place import place
+from hwsim.workload.ir import Disposition, Op, Role, Workload
 from hwsim.workload.ir import Graph as Network
-from hwsim.workload.ir import Op, Role, Workload
 
 BYTE = 8
 QUAD = 4
@@ -79,9 +80,20 @@ def widths_of(workload: Workload, network: Network, design: Quantized) -> Widths
         outputs = dict(zip(names, plan.bits.values[1:], strict=True))
         return Widths(dict(zip(names, plan.bits.weights, strict=True)), outputs, assign.WIDEST)
     outputs = dict.fromkeys(names, design.activation_bits)
-    if names and network.ops[-1].name == names[-1]:
-        outputs[names[-1]] = assign.WIDEST
+    outputs |= dict.fromkeys(outputs.keys() & _makers_of_outputs(network), assign.WIDEST)
     return Widths(dict.fromkeys(names, design.weight_bits), outputs, design.activation_bits)
+
+
+def _makers_of_outputs(network: Network) -> set[str]:
+    """The operators whose values are the network's outputs, clamps aside."""
+    maker = {name: op for op in network.ops for name in op.outputs}
+    found = set()
+    for name in network.outputs:
+        op = maker.get(name)
+        while op is not None and op.attrs.get("function") in CLAMPS:
+            op = maker.get(op.inputs[0])
+        found |= {op.name} if op is not None else set()
+    return found
 
 
 # --- kernels ----------------------------------------------------------------------------------------------------------
@@ -152,6 +164,11 @@ def _pool_shape(item: Item) -> tuple[Operation, Shape]:
                        *_window(item))  # fmt: skip
 
 
+def _filled(shape: list[int]) -> int:
+    """Elements of a value (batch, channels, ...) with its channels filled up."""
+    return quads(shape[0]) if len(shape) == 1 else shape[0] * quads(shape[1]) * math.prod(shape[2:])
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What a model makes of kernels: their instruction set, and the task of one call, made from a run and the
@@ -219,10 +236,29 @@ class Lowering:
             return None
         sizes = [item.graph.tensors[n].elements(item.binding) for n in values]
         if function == "add" and sizes == [item.sizes["elements"]] * 2:
-            one, other = (self.width(n) for n in values)
-            n = quads(sizes[0])
-            return Run(Kernel(Operation.ADD, one, self.widths.otherwise, other), Shape(1, 1, n, 1, 1, n))
+            return self.sum(item, values, self.widths.otherwise)
         raise _refused(item, f"there is no kernel for {function or 'this function'}")
+
+    def sum(self, item: Item, values: list[str], out_bits: int) -> Run:
+        """A sum, of which one operand may lack channels."""
+        sources = [self.unfilled(item.op, name) for name in values]
+        shapes = [[size.value(item.binding) for size in item.graph.tensors[name].shape] for name in sources]
+        operands = list(zip(shapes, map(self.width, sources), strict=True))
+        if shapes[0] != shapes[1]:
+            operands.sort()
+        ((fewer, one), (most, other)) = operands
+        if fewer == most or quads(fewer[1]) == quads(most[1]):  # What fills up a quad is zero.
+            n = _filled(most)
+            return Run(Kernel(Operation.ADD, one, out_bits, other), Shape(1, 1, n, 1, 1, n))
+        height, width = most[2:]
+        shape = Shape(height, width, quads(fewer[1]), height, width, quads(most[1]))
+        return Run(Kernel(Operation.PADDED_ADD, one, out_bits, other), shape)
+
+    def unfilled(self, op: Op, tensor: str) -> str:
+        """What `op` reads where a fused operator only fills `tensor` up with channels of zeros for it."""
+        maker = next((o for o in self.network.ops if tensor in o.outputs), None)
+        fills = maker is not None and maker.kind == "copy" and maker.disposition is Disposition.FUSED
+        return maker.inputs[0] if maker is not None and fills and maker.into == op.name else tensor
 
     def lower(self, sizes: Mapping[str, int]) -> Program:
         """Every operator in network order, then where everything lies."""
