@@ -20,7 +20,9 @@ from hwsim.config import load_design
 from hwsim.errors import InputError
 from hwsim.model import Program
 from hwsim.quant import assign
+from hwsim.quant.branching import assign_flow
 from hwsim.quant.chain import chain_of
+from hwsim.quant.graphs import flow_of
 from hwsim.simulate import run
 from hwsim.workload.ir import Workload
 from hwsim.workload.store import load_workload
@@ -184,3 +186,33 @@ def test_narrow_weights_are_faster_and_scaling_by_channel_slower() -> None:
     print(f"{NET}: 4-bit weights {narrow / base:.3f}, PC {channel / base:.3f} of the time")
     assert narrow < base and 1.15 < channel / base < 1.3
     assert seconds("clock=200 MHz") == pytest.approx(2 * base, rel=1e-9)
+
+
+def test_what_the_classes_leave_open_is_noted() -> None:
+    """The class of the energy is the literature's, and every run says that its power is recalled."""
+    result = run("stm32h7", NET, interval=False)
+    assert result.accuracy[""] == "literature-checked" and result.accuracy["area_mm2"] == "unvalidated"
+    assert any(note.startswith("energy: ") and "recalled" in note for note in result.notes)
+    assert any(note.startswith("latency: ") and "never timed" in note for note in result.notes)
+    assert set(run("ibex", NET, interval=False).accuracy.values()) == {"unvalidated"}
+
+
+def test_rules_on_a_network_that_branches_fit_and_reach_its_sums() -> None:
+    """RAM is what the rules count; flash holds the code beside, for which a little is left here."""
+    net = "efficientnet-lite0"
+    flow = flow_of(load_workload(net), as_given=True)
+    plan = assign_flow(flow, assign.Limits(1900 * 8192, 400 * 8192), assign.Scheme.PL)
+    assert plan.fits
+    program = lowered("assignment=rules", "flash_capacity=1900 KiB", "ram=400 KiB", net=net)
+    held = max(p.address_bits + p.bits for p in program.occupied if p.level == "ram")
+    assert plan.ram_bits == held
+    weights = sum(p.bits for p in program.occupied if p.what == "weights")
+    assert weights == pytest.approx(plan.flash_bits, rel=0.01)
+    sums = {step.name: plan.widths[step.writes] for step in flow.steps if step.layer is None and not step.pools}
+    assert len(sums) == 9
+    tight = run(
+        "stm32h7", net, overrides=("assignment=rules", "flash_capacity=1900 KiB", "ram=400 KiB"), interval=False
+    )
+    assert {v.unit for v in tight.violations} <= {"bits", "bytes"} and not any(
+        "RAM" in v.what for v in tight.violations
+    )

@@ -16,7 +16,9 @@ from hwsim.lowering import Item, items, refuse
 from hwsim.model import Placement, Program
 from hwsim.pure import ceil_div
 from hwsim.quant import assign
-from hwsim.quant.chain import chain_of
+from hwsim.quant.branching import Flow, assign_flow
+from hwsim.quant.chain import chain_of, is_chain
+from hwsim.quant.graphs import flow_of
 from hwsim.schedule.extract import from_workload
 from hwsim.schedule.graph import Graph
 from hwsim.schedule.place import place
@@ -34,10 +36,14 @@ CLAMPS = frozenset({"hardtanh", "relu", "relu6"})
 ALIGN_BITS = 32
 """Kernels read words: every tensor starts at one."""
 
+TRIES = 2000
+"""Tensors that the exact placement puts down before the best so far is taken."""
+
 SCHEME_OF = {
     assign.Requantizer.PL_FB: Scheme.PL_FB,
     assign.Requantizer.PL_ICN: Scheme.PL_ICN,
     assign.Requantizer.PC_ICN: Scheme.PC_ICN,
+    assign.Requantizer.PL_SHIFTS: Scheme.SHIFTS,
 }
 
 
@@ -51,7 +57,7 @@ def quads(channels: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """Bits of weights and outputs of every operator with weights, by name, and of everything else."""
+    """Bits of weights of every operator with weights, by name, of outputs by operator, and of all other outputs."""
 
     weights: Mapping[str, int]
     outputs: Mapping[str, int]
@@ -68,20 +74,27 @@ def weighted(network: Network) -> list[Op]:
 
 
 def widths_of(workload: Workload, network: Network, design: Quantized) -> Widths:
-    """The design's widths for every layer, the last output at 8 bits; or those that the memory-driven rules choose.
-
-    Raises InputError for rules on a network that is no chain.
-    """
+    """The design's widths for every layer, the last output at 8 bits; or those that the memory-driven rules choose, of a
+    network that branches in the order given."""
     ops = weighted(network)
     names = [op.name for op in ops]
     if design.assignment == Assignment.RULES:
         limits = assign.Limits(design.flash_capacity_bits, design.ram_bits)
+        if not is_chain(workload):
+            return _flow_widths(flow_of(workload, as_given=True), limits, assign.Scheme[Scaling(design.scaling).name])
         plan = assign.assign_by_rules(chain_of(workload), limits, assign.Scheme[Scaling(design.scaling).name])
         outputs = dict(zip(names, plan.bits.values[1:], strict=True))
         return Widths(dict(zip(names, plan.bits.weights, strict=True)), outputs, assign.WIDEST)
     outputs = dict.fromkeys(names, design.activation_bits)
     outputs |= dict.fromkeys(outputs.keys() & _makers_of_outputs(network), assign.WIDEST)
     return Widths(dict.fromkeys(names, design.weight_bits), outputs, design.activation_bits)
+
+
+def _flow_widths(flow: Flow, limits: assign.Limits, scheme: assign.Scheme) -> Widths:
+    plan = assign_flow(flow, limits, scheme)
+    names = [step.name for step in flow.steps if step.layer]
+    outputs = {step.name: plan.widths[step.writes] for step in flow.steps}
+    return Widths(dict(zip(names, plan.weights, strict=True)), outputs, assign.WIDEST)
 
 
 def _makers_of_outputs(network: Network) -> set[str]:
@@ -236,7 +249,7 @@ class Lowering:
             return None
         sizes = [item.graph.tensors[n].elements(item.binding) for n in values]
         if function == "add" and sizes == [item.sizes["elements"]] * 2:
-            return self.sum(item, values, self.widths.otherwise)
+            return self.sum(item, values, self.widths.outputs.get(item.op.name, self.widths.otherwise))
         raise _refused(item, f"there is no kernel for {function or 'this function'}")
 
     def sum(self, item: Item, values: list[str], out_bits: int) -> Run:
@@ -305,7 +318,7 @@ class Lowering:
         graph = self.narrowed(from_workload(self.network, sizes))
         order = [node.name for node in graph.nodes]
         at = self.steps_of(order)
-        found = place(graph, order, "greedy", ALIGN_BITS)
+        found = place(graph, order, "exact", ALIGN_BITS, TRIES)
         return [
             Placement("ram", block.size_bits, at[block.first], at[block.last], " ".join(block.buffers),
                       found.offset_bits[block.buffers[0]])
