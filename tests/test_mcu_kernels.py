@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,10 @@ def requantized(kernel: Kernel, data: LayerData, total: int, channel: int) -> in
     """The output of one channel from its sum of products."""
     if kernel.scheme == Scheme.THRESHOLDS:
         return sum(total >= int(threshold) for threshold in data.thresholds[channel])
+    if kernel.scheme == Scheme.SHIFTS:
+        middle = min(max(round(Fraction(total, 2**data.shift)), -(2**15)), 2**15 - 1) + int(data.thresholds[channel, 0])
+        steps = round(middle / Fraction(2) ** data.multiplier)
+        return min(max(steps + data.output_zero, 0), 2**kernel.out_bits - 1)
     total = wrap32(total + int(data.bias[channel]))
     if kernel.scheme == Scheme.PL_FB:
         return icn(total, data.multiplier, data.shift, data.output_zero, kernel.out_bits)

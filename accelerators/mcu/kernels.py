@@ -46,11 +46,14 @@ class Scheme(IntEnum):
     PL_ICN = 1
     PC_ICN = 2
     THRESHOLDS = 3
+    SHIFTS = 4
 
 
 WITH_WEIGHTS = (Operation.CONV, Operation.POINTWISE, Operation.DENSE, Operation.DEPTHWISE)
 SUMS = (Operation.ADD, Operation.PADDED_ADD)
 PER_CHANNEL = (Scheme.PC_ICN, Scheme.THRESHOLDS)
+STARTS_AT_0 = (Scheme.THRESHOLDS, Scheme.SHIFTS)
+"""Schemes that add their bias, if any, behind the sum and not to it."""
 
 
 class Kernel(NamedTuple):
@@ -93,12 +96,12 @@ def _called(kernel: Kernel, product: str, sums: str) -> tuple[str, ...]:
 
 
 def all_kernels() -> Iterator[Kernel]:
-    """Every kernel there is: 99 of each operation with weights, 27 of each kind of sum, 6 pools."""
+    """Every kernel there is: 126 of each operation with weights, 27 of each kind of sum, 6 pools."""
     for operation in WITH_WEIGHTS:
         for i in BITS:
             for o in BITS:
                 for w in BITS:
-                    schemes = Scheme if o < 8 else (Scheme.PL_FB, Scheme.PL_ICN, Scheme.PC_ICN)
+                    schemes = (s for s in Scheme if o < 8 or s != Scheme.THRESHOLDS)
                     yield from (Kernel(operation, i, o, w, scheme) for scheme in schemes)
     for i in BITS:
         yield Kernel(Operation.MAX_POOL, i, i, i)
@@ -130,6 +133,9 @@ class Shape(NamedTuple):
 @dataclass(frozen=True)
 class LayerData:
     """The numbers of a layer. What a scheme does not use stays empty.
+
+    Scheme SHIFTS has three by other names (`c/layer.h`): in `thresholds` one offset a channel, of 16 bits, in `shift`
+    the right shift ahead of it, 0 to 16, in `multiplier` the one behind it, -14 to 30.
 
     shifts: right shift behind the high word of the product with the Q1.31 multiplier, -31 to 31; negative: left shift
     of the sum before it. With M = M0 * 2^N0, 0.5 <= |M0| < 1, that is -1 - N0.
@@ -227,7 +233,7 @@ def kernel_bias(kernel: Kernel, data: LayerData, isa: Isa) -> Ints:
         return data.bias
     rows = data.weights.reshape(data.weights.shape[0], -1)
     zeros = data.weight_zeros if kernel.scheme in PER_CHANNEL else np.full(rows.shape[0], data.weight_zero)
-    bias = np.zeros(rows.shape[0], np.int64) if kernel.scheme == Scheme.THRESHOLDS else data.bias
+    bias = np.zeros(rows.shape[0], np.int64) if kernel.scheme in STARTS_AT_0 else data.bias
     return bias - data.input_zero * (rows.sum(axis=1) - rows.shape[1] * zeros)
 
 
@@ -377,6 +383,8 @@ def _multiplier(scale: float, rng: np.random.Generator) -> tuple[int, int]:
 def _random_scheme(
     kernel: Kernel, channels: int, spread: float, data: LayerData, rng: np.random.Generator
 ) -> LayerData:
+    if kernel.scheme == Scheme.SHIFTS:
+        return _random_shifts(kernel, channels, spread, data, rng)
     pairs = [_multiplier(2**kernel.out_bits / spread, rng) for _ in range(channels)]
     data = replace(data, bias=rng.integers(-int(spread) - 1, int(spread) + 2, channels))
     if kernel.scheme == Scheme.PL_FB:
@@ -391,3 +399,15 @@ def _random_scheme(
         steps = rng.integers(-int(spread), int(spread) + 1, (channels, 2**kernel.out_bits - 1))
         data = replace(data, thresholds=np.sort(np.clip(steps, -(2**15), 2**15 - 1)), bias=data.bias[:0])
     return data
+
+
+def _random_shifts(
+    kernel: Kernel, channels: int, spread: float, data: LayerData, rng: np.random.Generator
+) -> LayerData:
+    """A first shift with which most sums fit 16 bits, or less, and a second to the output's; some go to the left."""
+    first = int(np.clip(np.log2(spread) - rng.integers(4, 16), 0, 16))
+    middle = min(spread / 2**first, 2.0**15)
+    offsets = rng.integers(-int(middle) - 1, int(middle) + 1, (channels, 1)).clip(-(2**15), 2**15 - 1)
+    second = int(np.clip(round(np.log2(2 * middle) - kernel.out_bits) + rng.integers(-1, 2), -14, 30))
+    zero = int(rng.integers(0, 2**kernel.weight_bits))
+    return replace(data, shift=first, multiplier=second, thresholds=offsets, weight_zero=zero)

@@ -74,8 +74,8 @@ def weighted(network: Network) -> list[Op]:
 
 
 def widths_of(workload: Workload, network: Network, design: Quantized) -> Widths:
-    """The design's widths for every layer, the last output at 8 bits; or those that the memory-driven rules choose, of a
-    network that branches in the order given."""
+    """The design's widths for every layer, the last output at 8 bits; or those that the memory-driven rules choose, for
+    a network that branches in the order given."""
     ops = weighted(network)
     names = [op.name for op in ops]
     if design.assignment == Assignment.RULES:

@@ -35,8 +35,8 @@ from hwsim.quant.commands import Size
     "--scheme",
     default="pc",
     show_default=True,
-    type=click.Choice(["pl", "pc"]),
-    help="One scale of weights a layer, or one a channel.",
+    type=click.Choice(["pl", "pc", "tqt"]),
+    help="One scale of weights a layer, or one a channel; tqt: powers of two.",
 )
 @click.option(
     "--samples",

@@ -17,7 +17,8 @@ from hwsim.quant.assign import Bits, Scheme
 from hwsim.quant.network import Network
 from hwsim.quant.training.blocks import Recipe
 from hwsim.quant.training.convert import convert
-from hwsim.quant.training.prepare import prepare, quantized_values, weighted_layers
+from hwsim.quant.training.power_of_two import prepare_power_of_two
+from hwsim.quant.training.prepare import QuantizedNetwork, prepare, quantized_values, weighted_layers
 from hwsim.trace import load_target
 from hwsim.workload.spec import Input
 from hwsim.workload.store import find_workloads, load_workload
@@ -40,12 +41,18 @@ class Source:
         """The integer network at `bits`; the ranges of its values come from the samples."""
         shape = self.samples.shape
         with _one_thread():
-            chain = prepare(self.network, bits, RECIPES[scheme], self.samples)
+            chain = _prepared(self.network, bits, scheme, self.samples)
             return convert(chain, (int(shape[1]), int(shape[2]), int(shape[3])), self.name)
 
     def widest(self, scheme: Scheme) -> Network:
         """The integer network at 8 bits throughout."""
         return self.make(Bits((8,) * weighted_layers(self.network), (8,) * quantized_values(self.network)), scheme)
+
+
+def _prepared(network: nn.Module, bits: Bits, scheme: Scheme, samples: Tensor) -> QuantizedNetwork:
+    if scheme is Scheme.TQT:
+        return prepare_power_of_two(network, bits, samples)
+    return prepare(network, bits, RECIPES[scheme], samples)
 
 
 @contextmanager

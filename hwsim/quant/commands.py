@@ -62,8 +62,8 @@ class Size(click.ParamType[int]):
     "--scheme",
     default="pl",
     show_default=True,
-    type=click.Choice(["pl", "pc"]),
-    help="One scale of weights a layer, or one a channel.",
+    type=click.Choice(["pl", "pc", "tqt"]),
+    help="One scale of weights a layer, or one a channel; tqt: powers of two.",
 )
 @click.option(
     "--proxy",

@@ -30,6 +30,8 @@ OPERATIONS = {
     Kind.POINTWISE: Operation.POINTWISE,
     Kind.LINEAR: Operation.DENSE,
 }
+LEFTMOST, RIGHTMOST = -14, 30
+"""Shifts behind the offset that kernels take; negative to the left."""
 NO_INPUTS: Ints = np.zeros(0, np.int64)
 
 
@@ -134,7 +136,7 @@ def _requantization(given: Any, out: Value, spare: int) -> Any:
         rows = np.where(np.arange(given.table.shape[1]) < out.zero, np.int16(-(1 << 15)), np.int16((1 << 15) - 1))
         table = np.concatenate([given.table, np.broadcast_to(rows, (spare, len(rows)))])
         return Thresholds(table, np.pad(given.sign, (0, spare), constant_values=1), given.clipped)
-    return given
+    return replace(given, bias=np.pad(given.bias, (0, spare)))
 
 
 # --- one layer ----------------------------------------------------------------------------------------------------
@@ -163,7 +165,7 @@ def _product(values: Mapping[str, Value], layer: Product) -> tuple[Kernel, Shape
 def _schemed(layer: Product, data: LayerData, channels: int) -> tuple[Scheme, LayerData]:
     given, zeros = layer.requantization, layer.weight_zero
     if isinstance(given, Shifts):
-        raise _unsupported(layer.name, "a layer whose scales are powers of two", "Convert the network with ICN.")
+        return Scheme.SHIFTS, _shifted(layer, given, data)
     if isinstance(given, Thresholds):
         return Scheme.THRESHOLDS, _mirrored(layer, given, data, channels)
     data = replace(data, bias=given.bias.astype(np.int64))
@@ -174,6 +176,16 @@ def _schemed(layer: Product, data: LayerData, channels: int) -> tuple[Scheme, La
     if zeros.size == 1:
         return Scheme.PL_ICN, replace(data, weight_zero=int(zeros[0]))
     return Scheme.PC_ICN, replace(data, weight_zeros=zeros)
+
+
+def _shifted(layer: Product, given: Shifts, data: LayerData) -> LayerData:
+    """Shifts as the kernels take them. To the left 14 bits saturate as more do; to the right 30 leave 0 as more do."""
+    if layer.weight_zero.size > 1:
+        raise _unsupported(layer.name, "shifts and a zero point a channel", "Give all weights one zero point.")
+    if not 0 <= given.to_16 <= 16:
+        raise _unsupported(layer.name, f"a shift by {given.to_16} bits to 16", "Kernels shift sums by 0 to 16 bits.")
+    return replace(data, weight_zero=int(layer.weight_zero[0]), shift=given.to_16, thresholds=given.bias[:, None],
+                   multiplier=min(max(given.to_out, LEFTMOST), RIGHTMOST))  # fmt: skip
 
 
 def _whole(parameter: Any, channels: int) -> Ints:

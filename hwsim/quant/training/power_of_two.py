@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hwsim.errors import bad_input
+from hwsim.errors import InputError, bad_input
 from hwsim.quant.assign import Bits
 from hwsim.quant.chain import Kind
 from hwsim.quant.formats import Ints
@@ -112,7 +112,7 @@ def prepare_power_of_two(network: nn.Module, bits: Bits, samples: Tensor) -> Qua
     parts: list[nn.Module] = []
     for i, (part, (read, *more)) in enumerate(zip(chain.parts, chain.reads, strict=True)):
         if more:
-            raise bad_input("unsupported", "a sum", "networks in powers of two are chains", key=part.name)
+            raise _unsupported(part.name, "a sum", "networks in powers of two are chains")
         made = _part(part, quantizer[read])
         parts.append(made)
         quantizer[i] = made.outputs if isinstance(made, PowerOfTwoLayer) else quantizer[read]
@@ -127,10 +127,15 @@ def _part(part: Any, source: TqtQuantizer) -> nn.Module:
         outputs = TqtQuantizer(part.output.bits, signed=not part.output.relu)
         found: nn.Module = PowerOfTwoLayer(part.name, part.layer, source, part.weight_bits, outputs, part.padding)
         return found
-    assert isinstance(part, AveragePool | MaxPool)
+    if not isinstance(part, AveragePool | MaxPool):
+        raise _unsupported(part.name, type(part).__name__, "networks in powers of two have weights and pools")
     if isinstance(part, AveragePool):
         read_from(part, source)
     return part
+
+
+def _unsupported(name: str, got: str, rule: str) -> InputError:
+    return bad_input("unsupported", got, rule, "Take scales of any value: the scheme pl or pc.", key=name)
 
 
 def _observe(network: nn.Module, quantizers: set[TqtQuantizer], samples: Tensor) -> None:
