@@ -484,11 +484,37 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: py
     assert refused(where, force=True).startswith(
         "[write] --out: got 'deep/net'; the files can't be written: No space left"
     )
-    assert refused(Path("new")).endswith("Name a folder that can be.")
+    assert refused(Path("new") / "one").endswith("Name a folder that can be.")
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
+    assert refused(where / "a.c" / "in").endswith("a.c. Name a folder that can be written.")
+    assert refused(Path("x" * 300)).endswith("File name too long. Name a folder that can be.")
+    assert refused(Path("none") / ".." / "deep" / "net").startswith("[write] --out: got 'none/../deep/net'; the folder")
     assert (where / "a.c").read_text() == "int b;\n"
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.c", "deep", "net", "plan.json"]
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_an_interrupt_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """Ctrl-C while files are written, and before each of the two renames that put them in place."""
+    where = tmp_path / "net"
+    folders.write_folder(FILES, where, force=False)
+    calls = iter(range(9))
+
+    def interrupted(real: Any) -> Any:
+        def call(*given: Any, **named: Any) -> Any:
+            if next(calls) == at + 1:
+                raise KeyboardInterrupt
+            return real(*given, **named)
+
+        return call
+
+    monkeypatch.setattr(Path, "write_text", interrupted(Path.write_text))
+    monkeypatch.setattr(Path, "rename", interrupted(Path.rename))
+    with pytest.raises(KeyboardInterrupt):
+        folders.write_folder({**FILES, "a.c": "int b;\n"}, where, force=True)
+    assert (where / "a.c").read_text() == "int a;\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["net"]
 
 
 def test_force_replaces_nothing_but_a_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
