@@ -16,6 +16,7 @@ from hwsim.errors import InputError, bad_input
 from hwsim.quant.assign import Bits, Scheme
 from hwsim.quant.network import Network
 from hwsim.quant.training.blocks import Recipe
+from hwsim.quant.training.calibrate import correct_biases, round_to_nearest
 from hwsim.quant.training.convert import convert
 from hwsim.quant.training.power_of_two import prepare_power_of_two
 from hwsim.quant.training.prepare import QuantizedNetwork, prepare, quantized_values, weighted_layers
@@ -36,12 +37,14 @@ class Source:
     network: nn.Module
     samples: Tensor
     notes: tuple[str, ...]
+    real: bool = True
+    """Whether the samples are images, and not random numbers."""
 
     def make(self, bits: Bits, scheme: Scheme) -> Network:
         """The integer network at `bits`; the ranges of its values come from the samples."""
         shape = self.samples.shape
         with _one_thread():
-            chain = _prepared(self.network, bits, scheme, self.samples)
+            chain = _prepared(self.network, bits, scheme, self.samples, correct=self.real)
             return convert(chain, (int(shape[1]), int(shape[2]), int(shape[3])), self.name)
 
     def widest(self, scheme: Scheme) -> Network:
@@ -49,10 +52,14 @@ class Source:
         return self.make(Bits((8,) * weighted_layers(self.network), (8,) * quantized_values(self.network)), scheme)
 
 
-def _prepared(network: nn.Module, bits: Bits, scheme: Scheme, samples: Tensor) -> QuantizedNetwork:
+def _prepared(
+    network: nn.Module, bits: Bits, scheme: Scheme, samples: Tensor, *, correct: bool
+) -> QuantizedNetwork:  # fmt: skip
+    """Quantizers in place, and biases that make up for rounding: nothing is trained that would learn to."""
     if scheme is Scheme.TQT:
         return prepare_power_of_two(network, bits, samples)
-    return prepare(network, bits, RECIPES[scheme], samples)
+    chain = prepare(network, bits, RECIPES[scheme], samples)
+    return correct_biases(chain, samples) if correct else round_to_nearest(chain)
 
 
 @contextmanager
@@ -81,8 +88,9 @@ def find_source(name: str, samples: Path | None) -> Source:
         raise bad_input("not-deployable", name, "a deployed network takes one image, batch x channels x height x width")
     shape = tuple(int(size) for size in declared.shape[1:])
     images, note = _images(samples, given, shape)
+    real = not note
     random = () if spec.trained else ("the weights are random: this network is shipped as shapes",)
-    return Source(spec.name, graph.module.eval(), images, (*random, *note))
+    return Source(spec.name, graph.module.eval(), images, (*random, *note), real)
 
 
 def _target_of(name: str) -> str:
