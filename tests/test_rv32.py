@@ -13,13 +13,14 @@ import pytest
 
 from accelerators.mcu import emulate, mixes
 from accelerators.mcu import kernels as k
-from accelerators.mcu.kernels import Operation, Scheme
+from accelerators.mcu.kernels import Kernel, Operation, Scheme, Shape, random_data
 from accelerators.mcu.rv32 import formulas, model
 from accelerators.mcu.rv32.cache import lines_of_blocks, missed
 from accelerators.mcu.rv32.design import Design
 from accelerators.mcu.rv32.instructions import Instruction, Kind, decode
 from accelerators.mcu.rv32.pipeline import Pipeline
-from accelerators.mcu.rv32.trace import traced
+from accelerators.mcu.rv32.profile import Call, call_of
+from accelerators.mcu.rv32.trace import Trace, traced
 from accelerators.mcu.toolchain import C_FOLDER, Isa, compiler_version, digest, library
 from hwsim.config import load_design
 from hwsim.cosim.case import read_cases
@@ -208,6 +209,40 @@ def test_a_warm_call_executes_what_the_first_did_and_fetches_no_line_again() -> 
     assert warm.fetch_misses == 0 < cold.fetch_misses
     assert warm.load_misses < cold.load_misses
     assert model.cycles_of(vexriscv, warm) < model.cycles_of(vexriscv, cold)
+
+
+SIZES = [2, 4, 8, 16, 32]
+
+
+def swept(trace: Trace, cache: str) -> list[Call]:
+    """A first call on VexRiscv with caches of SIZES KiB."""
+    return [call_of(trace, 0, replace(design("vexriscv"), **{cache: size * 8192})) for size in SIZES]
+
+
+def test_both_caches_of_vexriscv_can_be_swept() -> None:
+    """Nothing executed moves. Larger caches of one way mostly miss less; where everything fits, each line comes once.
+    Kernels of 2-bit weights have more code than 4 KiB."""
+    kernel, shape = Kernel(Operation.CONV, 2, 2, 2, Scheme.PC_ICN), Shape(4, 4, 32, 4, 4, 64, 3, 3, 1, 1, 1, 1)
+    data = random_data(kernel, shape, np.random.default_rng(2))
+    content = firmware.image_of(Isa.RV32IM, kernel, shape, data, 1, 0).content
+    trace = traced(content, firmware.ENTRY, firmware.MEMORY_BYTES, data=True)
+    code, values = swept(trace, "icache_bits"), swept(trace, "dcache_bits")
+    assert len({call._replace(fetch_misses=0, load_misses=0, wait_cycles=0) for call in code + values}) == 1
+    fetched, loaded = [call.fetch_misses for call in code], [call.load_misses for call in values]
+    assert fetched[0] > 2 * fetched[-1] and loaded[0] > 2 * loaded[-1]
+    assert fetched[2:] == [fetched[-1]] * 3 and 32 * fetched[-1] <= len(firmware.code_of(Isa.RV32IM, kernel))
+    assert loaded[-1] <= (len(content) - firmware.ENTRY) // 32
+    print(f"KiB {SIZES}: lines of code {fetched}, of data {loaded}")
+
+
+def test_the_jump_of_two_aliasing_arrays_depends_on_the_cache() -> None:
+    """Arrays 16 KiB apart share their lines in caches of 2 to 16 KiB, and no longer in 32 KiB."""
+    from tests.rtl.test_cores import VALUES, dot_product
+
+    content, _, _ = dot_product(VALUES)
+    calls = swept(traced(content, firmware.ENTRY, firmware.MEMORY_BYTES, data=True), "dcache_bits")
+    rates = [model.cycles_of(design("vexriscv"), call) / VALUES for call in calls]
+    assert rates[:4] == pytest.approx([50.0] * 4, rel=0.01) and rates[4] == pytest.approx(11.3, rel=0.01)
 
 
 def test_the_emulator_leaves_the_golden_outputs() -> None:
