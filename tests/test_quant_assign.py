@@ -258,7 +258,7 @@ def test_exact_on_the_published_networks() -> None:
     for size in TABLE:
         layers = net(size)
         proxy = noise_proxy(layers)
-        for scheme in Scheme:
+        for scheme in (Scheme.PL, Scheme.PC):
             rules, plan = assign_by_rules(layers, PAPER, scheme), assign_exactly(layers, PAPER, scheme, proxy)
             assert plan.fits and proxy.loss(plan.bits) <= proxy.loss(rules.bits)
             beaten += [size] * (proxy.loss(plan.bits) < proxy.loss(rules.bits))
