@@ -368,7 +368,7 @@ def test_a_chain_as_a_graph_gets_the_bits_of_the_chain() -> None:
             str(o) for o in theirs.overflows if o.memory == "flash"]  # fmt: skip
 
 
-BRANCHING = ("efficientnet-lite0", "darts-v2-cell", "darts-v2-stack", "nasnet-a-stack", "randwire-ws32")
+BRANCHING = ("blazeface", "efficientnet-lite0", "darts-v2-cell", "darts-v2-stack", "nasnet-a-stack", "randwire-ws32")
 
 
 @pytest.mark.parametrize("name", BRANCHING)
