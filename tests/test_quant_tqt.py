@@ -106,6 +106,40 @@ def test_gradients_are_finite_differences(bits: int, signed: bool) -> None:
     print(f"{bits} bits: {checked} derivatives")
 
 
+@pytest.mark.parametrize(("bits", "signed"), FORMATS)
+def test_gradients_are_multiplied_by_the_upstream_one_and_summed(bits: int, signed: bool) -> None:
+    rng = np.random.default_rng(bits + 20)
+    x, up = rng.normal(size=(3, 4, 50)), rng.normal(size=(3, 4, 50))
+    values, threshold = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (x, 0.3))
+    Tqt.apply(values, threshold, bits, signed).backward(torch.tensor(up))
+    of_x, of_threshold = tqt.gradients(x, 0.3, bits, signed=signed)
+    assert values.grad.numpy() == pytest.approx(up * of_x, abs=0)
+    assert float(threshold.grad) == pytest.approx(float((up * of_threshold).sum()), rel=1e-12)
+
+
+def test_gradients_of_a_layer_are_those_of_its_three_quantizers() -> None:
+    """By the chain rule in numpy: q16 lets gradients pass, and adds no threshold of its own."""
+    torch.manual_seed(3)
+    source, outputs = TqtQuantizer(8, signed=False, start=1.0), TqtQuantizer(4, signed=False, start=0.9)
+    layer = PowerOfTwoLayer("layer", nn.Linear(6, 4).double(), source, 4, outputs).double()
+    x, up = torch.randint(0, 256, (40, 6)).double() / 256, torch.randn(40, 4).double()
+    layer(x).backward(up)
+    weight, bias = (p.detach().numpy() for p in (layer.layer.weight, layer.layer.bias))
+    of_weight, of_weight_t = tqt.gradients(weight, layer.weights.log2_threshold.item(), 4, signed=True)
+    step = 2.0 ** layer.middle_exponent()
+    quantized = tqt.quantized(weight, layer.weights.log2_threshold.item(), 4, signed=True)
+    sums = step * (np.rint(x.numpy() @ quantized.T / step) + np.rint(bias / step))
+    of_sum, of_output_t = tqt.gradients(sums, outputs.log2_threshold.item(), 4, signed=False)
+    inner = up.numpy() * of_sum
+    assert 0.1 < of_sum.mean() < 1 and 0 < of_weight.mean() <= 1
+    assert layer.layer.bias.grad.numpy() == pytest.approx(inner.sum(axis=0), rel=1e-12)
+    assert layer.layer.weight.grad.numpy() == pytest.approx(inner.T @ x.numpy() * of_weight, rel=1e-12)
+    at_weights = float((inner.T @ x.numpy() * of_weight_t).sum())
+    assert float(layer.weights.log2_threshold.grad) == pytest.approx(at_weights, rel=1e-10)
+    at_outputs = float((up.numpy() * of_output_t).sum())
+    assert float(outputs.log2_threshold.grad) == pytest.approx(at_outputs, rel=1e-10)
+
+
 def test_signs_of_the_threshold_gradient() -> None:
     """In range it has the sign of r - x/s; outside it is n or p times s ln2."""
     bits, scale = 4, 2.0**-3
