@@ -177,10 +177,7 @@ class _Builder:
         elif not isinstance(last, Block | Sum) or last.output.relu or last.output.limits or not alone:
             raise _unsupported(step.name, type(step.layer).__name__)
         elif type(step.layer) is nn.Hardtanh:
-            limits = (min(0.0, step.layer.min_val), max(0.0, step.layer.max_val))
-            if limits != (step.layer.min_val, step.layer.max_val):
-                raise _unsupported(step.name, "a Hardtanh that leaves out zero")
-            last.output = Output(last.output.bits, relu=False, limits=limits)
+            last.output = Output(last.output.bits, relu=False, limits=_limits(step))
         else:
             ceiling = RELU6 if isinstance(step.layer, nn.ReLU6) else float("inf")
             last.output = Output(last.output.bits, relu=True, ceiling=ceiling)
@@ -212,6 +209,15 @@ def _check(name: str, layer: nn.Conv2d | nn.Linear) -> None:
     plain = layer.groups == 1 or depthwise
     if not plain or layer.dilation != (1, 1) or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
         raise _unsupported(name, type(layer).__name__)
+
+
+def _limits(step: Step) -> tuple[float, float]:
+    """The range of a Hardtanh, which must hold zero, as every format does."""
+    layer: Any = step.layer
+    low, high = float(layer.min_val), float(layer.max_val)
+    if not low <= 0.0 <= high:
+        raise _unsupported(step.name, "a Hardtanh that leaves out zero")
+    return low, high
 
 
 def _plain(norm: nn.BatchNorm2d, block: Block) -> bool:
