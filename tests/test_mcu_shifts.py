@@ -158,6 +158,9 @@ class Sums(nn.Module):
 def test_what_is_no_chain_of_products_and_pools_is_refused() -> None:
     with pytest.raises(InputError, match="got 'a sum'; networks in powers of two are chains"):
         prepare_power_of_two(Sums(), Bits((8, 8), (8, 8, 8, 8)), torch.rand(2, 1, 4, 4))
+    clamped = nn.Sequential(nn.Conv2d(1, 4, 1), nn.Hardtanh(-2.0, 3.0))
+    with pytest.raises(InputError, match="got 'Hardtanh'; a Hardtanh has a range, which a trained threshold changes"):
+        prepare_power_of_two(clamped, Bits((8,), (8, 8)), torch.rand(2, 1, 4, 4))
 
 
 def test_sums_too_large_for_the_kernels_are_refused() -> None:

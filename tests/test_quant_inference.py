@@ -493,8 +493,8 @@ def test_networks_that_are_no_such_chain_are_refused() -> None:
     one = Bits((8,), (8, 8))
     rule = (
         "a quantized network is made of Conv2d (dense or depth-wise, undilated), Linear, BatchNorm2d, ReLU, ReLU6, "
-        "MaxPool2d, AvgPool2d, AdaptiveAvgPool2d(1), ZeroPad2d before a convolution, sums of two values, Flatten and "
-        "Dropout."
+        "Hardtanh, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d(1), ZeroPad2d before a convolution, sums of two values (one "
+        "of them filled up with channels of zeros, if need be), Flatten and Dropout."
     )
     assert refused(nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU()), one) == f"[unsupported] 1: got 'GELU'; {rule}"
     assert refused(nn.Sequential(nn.Conv2d(3, 4, 3, dilation=2)), one) == f"[unsupported] 0: got 'Conv2d'; {rule}"

@@ -363,7 +363,8 @@ def test_there_are_cases_enough_and_the_split_is_kept(core: str) -> None:
     assert len(file.cases) >= 200 and held_out * 2 >= len(file.cases)
     assert held_out == len(file.cases) or core != draw.HELD_OUT_CORE
     assert {case.task.warm for case in file.cases} == {False, True}
-    assert {case.task.operation for case in file.cases} == set(Operation)
+    # Sums that fill up channels came later; the emulator alone runs them.
+    assert {case.task.operation for case in file.cases} == set(Operation) - {Operation.PADDED_ADD}
 
 
 @pytest.mark.parametrize("core", CORES)

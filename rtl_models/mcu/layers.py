@@ -9,7 +9,17 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accelerators.mcu.kernels import PER_CHANNEL, WITH_WEIGHTS, Kernel, LayerData, Operation, Scheme, Shape, random_data
+from accelerators.mcu.kernels import (
+    PER_CHANNEL,
+    SUMS,
+    WITH_WEIGHTS,
+    Kernel,
+    LayerData,
+    Operation,
+    Scheme,
+    Shape,
+    random_data,
+)
 from hwsim.config import Doc, Range
 
 Ints = NDArray[np.int64]
@@ -164,15 +174,17 @@ def pooled(kernel: Kernel, shape: Shape, data: LayerData) -> Ints:
 
 
 def added(kernel: Kernel, data: LayerData) -> Ints:
-    """The element-wise sum."""
-    sums = (data.inputs - data.input_zero) * data.input_scale + (data.other - data.other_zero) * data.other_scale
+    """The element-wise sum; channels that the first operand lacks are zeros."""
+    lacking = data.other.shape[-1] - data.inputs.shape[-1]
+    inputs = np.pad(data.inputs, ((0, 0), (0, 0), (0, lacking)), constant_values=data.input_zero)
+    sums = (inputs - data.input_zero) * data.input_scale + (data.other - data.other_zero) * data.other_scale
     sums = wrapped(sums + data.bias[0])
     return scaled(sums, np.int64(data.multiplier), np.int64(data.shift), data.output_zero, kernel.out_bits)
 
 
 def golden(kernel: Kernel, shape: Shape, data: LayerData) -> Ints:
     """The outputs of a layer, (out_h, out_w, out_c)."""
-    if kernel.operation == Operation.ADD:
+    if kernel.operation in SUMS:
         return added(kernel, data)
     if kernel.operation in WITH_WEIGHTS:
         return requantized(kernel, data, weighted(kernel, shape, data))

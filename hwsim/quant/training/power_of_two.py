@@ -124,6 +124,8 @@ def prepare_power_of_two(network: nn.Module, bits: Bits, samples: Tensor) -> Qua
 
 def _part(part: Any, source: TqtQuantizer) -> nn.Module:
     if isinstance(part, Block):
+        if part.output.limits:
+            raise _unsupported(part.name, "Hardtanh", "a Hardtanh has a range, which a trained threshold changes")
         outputs = TqtQuantizer(part.output.bits, signed=not part.output.relu)
         found: nn.Module = PowerOfTwoLayer(part.name, part.layer, source, part.weight_bits, outputs, part.padding)
         return found
