@@ -40,6 +40,7 @@ from hwsim.quant.training.blocks import Recipe
 from hwsim.quant.training.calibrate import correct_biases, round_to_nearest
 from hwsim.quant.training.convert import convert
 from hwsim.quant.training.deployed import Deployed
+from hwsim.quant.training.power_of_two import prepare_power_of_two
 from hwsim.quant.training.prepare import prepare, quantized_values, weighted_layers
 from hwsim.workload.ir import Disposition
 from hwsim.workload.store import load_workload
@@ -523,3 +524,26 @@ def test_heads_keep_eight_bits(capsys: pytest.CaptureFixture[str]) -> None:
     network = load_workload("blazeface").graphs["network"]
     makers = _makers_of_outputs(network)
     assert len(makers) == 4 and all(name.startswith("heads.") for name in makers)
+
+
+def test_heads_in_powers_of_two_are_all_kept() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.one, self.two = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 8, 1)
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            x = torch.relu(self.stem(x))
+            return self.one(x), self.two(x)
+
+    torch.manual_seed(0)
+    images = torch.rand(4, 3, 6, 6)
+    chain = prepare_power_of_two(Two(), Bits((8,) * 3, (8,) * 4), images)
+    network = convert(chain, (3, 6, 6), "two")
+    found = infer_all(network, quantize_input(network, images.numpy().transpose(0, 2, 3, 1)))
+    with torch.no_grad():
+        wanted = chain(images)
+    for name, graph in zip(network.outputs, wanted, strict=True):
+        value = network.values[name]
+        assert np.array_equal(value.scale * (found[name] - value.zero), graph.numpy().transpose(0, 2, 3, 1))
+    assert network.outputs == ("one", "two")
