@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from hwsim.errors import InputError
-from hwsim.quant import assign
+from hwsim.quant import assign, branching, exact
 from hwsim.quant.assign import Bits, Limits, Requantizer, Scheme, assign_by_rules
 from hwsim.quant.branching import Flow, Step, assign_flow
 from hwsim.quant.chain import Kind, Layer, chain_of
 from hwsim.quant.exact import assign_exactly, assign_flow_exactly
 from hwsim.quant.graphs import flow_of
-from hwsim.quant.proxy import Proxy, flow_noise_proxy, noise_proxy, read_flow_proxy, read_proxy
+from hwsim.quant.proxy import LARGEST_COST, Proxy, flow_noise_proxy, noise_proxy, read_flow_proxy, read_proxy
 from hwsim.workload.store import load_workload
 
 BYTE = 8
@@ -141,7 +141,11 @@ def chain(*sizes: tuple[int, int, int, int]) -> tuple[Layer, ...]:
 
 
 def values(limit: int, *sizes: tuple[int, int]) -> tuple[tuple[int, ...], bool]:
-    return assign.cut_values(chain(*((8, x, y, 1) for x, y in sizes)), limit * BYTE)
+    """By both procedures, of chains and of networks that branch."""
+    layers = chain(*((8, x, y, 1) for x, y in sizes))
+    found = assign.cut_values(layers, limit * BYTE)
+    assert branching.cut_values(as_flow(layers), limit * BYTE) == found[0]
+    return found
 
 
 def test_cutting_values_by_hand() -> None:
@@ -151,6 +155,9 @@ def test_cutting_values_by_hand() -> None:
     assert values(95, (60, 40), (40, 10)) == ((8, 4, 8), False)
     # The second layer's output may not go below its input, whose own layer fits: the way back lowers the input.
     assert values(70, (10, 60), (60, 20), (20, 5)) == ((8, 4, 8, 8), False)
+    # A layer as wide as its input and no smaller yields its output; a larger one does not yield its input.
+    assert values(75, (10, 50), (50, 50), (50, 10)) == ((8, 8, 4, 8), False)
+    assert values(60, (5, 50), (50, 100), (100, 5)) == ((8, 4, 2, 8), False)
     # The network's output stays at 8 bits.
     assert values(60, (10, 30), (30, 40)) == ((8, 4, 8), False)
 
@@ -192,6 +199,29 @@ def test_five_percent_of_all_weights_are_the_slack() -> None:
         layers = chain((first, 1, 1, 1), (1000, 1, 1, 1), (100, 1, 1, 1))
         total = assign.flash_bits(layers, Bits((8,) * 3, eight), Scheme.PC)
         assert assign.cut_weights(layers, eight, total - BYTE, Scheme.PC) == wanted
+
+
+def test_auxiliary_parameters_in_bytes() -> None:
+    """7 channels, 4-bit outputs; hidden layers, then the last."""
+    kinds, sizes = Requantizer, {last: [assign.auxiliary_bits(kind, 7, 4, last=last) for kind in Requantizer]
+                                 for last in (False, True)}  # fmt: skip
+    assert [kind.value for kind in kinds] == ["pl+fb", "pl+icn", "pc+icn", "pc+thresholds", "pl+shifts"]
+    thresholds = 15 * 2 * 7 + 7 + 8
+    assert sizes[False] == [8 * n for n in (4 * 7 + 20, 9 * 7 + 12, 10 * 7 + 8, thresholds, 2 * 7 + 2)]
+    assert sizes[True] == [8 * n for n in (4 * 7 + 20, 4 * 7 + 20, 7 * 7 + 4, thresholds, 2 * 7 + 2)]
+
+
+def test_a_pool_yields_to_nobody_by_the_rules() -> None:
+    """Its input and output have one width, which only a layer's step may cut; the exact method cuts it."""
+    one, two = (Layer(name, Kind.CONV, 8, 0, 0, 1, 8) for name in ("one", "two"))
+    steps = (Step("one", (0,), 1, one), Step("pool", (1,), 2, pools=True), Step("two", (2,), 3, two))
+    flow, limits = Flow((1, 40, 40, 1), steps, (3,)), Limits(10**6, 60 * BYTE)
+    plan = assign_flow(flow, limits, Scheme.PC)
+    assert plan.widths == (8, 8, 8, 8)
+    assert [str(o) for o in plan.overflows] == [
+        "RAM: 20 bytes too many for pool with its input at 8 bits and its output at 8; the rules cut no further"
+    ]
+    assert assign_flow_exactly(flow, limits, Scheme.PC, flow_noise_proxy(flow)).widths == (8, 4, 4, 8)
 
 
 def test_a_tensor_takes_whole_bytes() -> None:
@@ -251,6 +281,43 @@ def test_exact_is_brute_force_and_never_worse_than_the_rules(deep: bool) -> None
         beaten += not rules.fits or proxy.loss(rules.bits) > best * (1 + 1e-9)
     assert feasible > count // 3 and beaten
     print(f"{count} networks, {feasible} that fit: all as by brute force; the rules were beaten on {beaten}")
+
+
+def test_one_cost_that_forbids_a_width_does_not_drown_the_others() -> None:
+    """The largest cost that a proxy may have, beside costs of about 1."""
+    rng, feasible = random.Random(3), 0
+    for _ in range(60):
+        layers, limits, scheme, proxy = random_case(rng)
+        proxy = replace(proxy, weights=({**proxy.weights[0], 2: LARGEST_COST}, *proxy.weights[1:]))
+        plan, best = assign_exactly(layers, limits, scheme, proxy), brute_force(layers, limits, scheme, proxy)
+        assert plan.fits == (best is not None)
+        if best is not None and best < LARGEST_COST:
+            assert proxy.loss(plan.bits) == pytest.approx(best, rel=1e-12)
+            feasible += 1
+    assert feasible > 10
+
+
+def test_widths_that_overstep_a_limit_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A solver that takes every limit for a byte larger than it is: what it gives is held against the limits."""
+    solve, solved, calls = exact._solve, exact._Program._solved, {"solver": 0, "asked": 0}
+
+    def generous(costs: Any, rows: Any) -> Any:
+        calls["solver"] += 1
+        return solve(costs, [(row, low, high + 1 if max(row.values()) > 1 else high) for row, low, high in rows])
+
+    def asked(*given: Any) -> Any:
+        calls["asked"] += 1
+        return solved(*given)
+
+    monkeypatch.setattr(exact, "_solve", generous)
+    monkeypatch.setattr(exact._Program, "_solved", asked)
+    rng = random.Random(11)
+    for _ in range(60):
+        layers, limits, scheme, proxy = random_case(rng)
+        plan, best = assign_exactly(layers, limits, scheme, proxy), brute_force(layers, limits, scheme, proxy)
+        assert plan.fits == (best is not None)
+        assert best is None or proxy.loss(plan.bits) == pytest.approx(best, rel=1e-9)
+    assert calls["solver"] > calls["asked"]
 
 
 def test_exact_on_the_published_networks() -> None:
@@ -434,7 +501,10 @@ def test_a_proxy_from_a_file(tmp_path: Path) -> None:
          "the network."),
         (GOOD_PROXY.replace("l1", "l2"), '{path}:3:3: [unknown-key] layers.l2: got \'l2\'; the network has no such '
          "layer. Known: l0, l1."),
-        (GOOD_PROXY.replace("0.25", "-1"), '{path}:3:31: [range] layers.l1.weights.4: got -1; a cost is at least 0.'),
+        (GOOD_PROXY.replace("0.25", "-1"), '{path}:3:31: [range] layers.l1.weights.4: got -1; a cost is at least 0 and '
+         "at most 1,000,000,000."),
+        (GOOD_PROXY.replace("0.25", "1e308"), '{path}:3:31: [range] layers.l1.weights.4: got 1e+308; a cost is at '
+         "least 0 and at most 1,000,000,000."),
         (GOOD_PROXY.replace(', "2": 1}}', "}}"), "{path}:3:17: [missing-key] layers.l1.weights.2: got nothing; a cost "
          "by width needs the key 2."),
         (GOOD_PROXY.replace('"8": 0, "4": 0.25', '8: 0, "4": 0.25'),

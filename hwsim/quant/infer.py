@@ -36,7 +36,8 @@ def infer_all(network: Network, codes: Ints) -> dict[str, Ints]:
     if found.ndim != 4 or found.shape[1:] != value.shape:
         raise bad_input("shape", found.shape, f"input codes have the shape (batch, {', '.join(map(str, value.shape))})")
     if found.size and not 0 <= found.min() <= found.max() < 1 << value.bits:
-        raise bad_input("range", int(found.max()), f"input codes have {value.bits} bits")
+        wrong = found.min() if found.min() < 0 else found.max()
+        raise bad_input("range", int(wrong), f"input codes have {value.bits} bits")
     values = {network.input: found}
     for layer in network.layers:
         values[layer.output] = _run(network, layer, values)

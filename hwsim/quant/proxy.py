@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Cost = Mapping[int, float]
 BOTH = ("weights", "output")
+LARGEST_COST = 1e9
+"""The solver tells costs apart down to about 1e-12 of their sum: beside larger ones those near 1 would not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ def _costs(check: Checker, path: Path_, value: Any) -> Cost:
     found = {}
     for key in wanted:
         number = check.number((*path, key), raw[key]) if key in raw else None
-        if number is not None and number < 0:
-            check.fail((*path, key), "range", number, "a cost is at least 0")
+        if number is not None and not 0 <= number <= LARGEST_COST:
+            check.fail((*path, key), "range", number, f"a cost is at least 0 and at most {LARGEST_COST:,.0f}")
         found[int(key)] = float(number or 0)
     return found
