@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hwsim.schedule.plan import Options, Plan
 
 BYTE_BITS = 8
+LARGEST_BITS = BYTE_BITS << 40
 
 
 def schedule_command_line(workload: str, bind: Mapping[str, float], graph: str, picture: Path | None, as_json: bool,
@@ -59,8 +60,8 @@ def _size(text: str) -> int | None:
         found = parse_integer(text, "scratchpad_bits")
     except QuantityError as error:
         raise bad_input(error.code, text, str(error), error.remedy, key="--scratchpad") from None
-    if found < 1:
-        rule = "a scratchpad holds at least one bit"
+    if not 1 <= found <= LARGEST_BITS:
+        rule = "a scratchpad holds at least one bit" if found < 1 else "a scratchpad holds at most 1 TiB"
         raise bad_input("range", text, rule, 'For instance "64 KiB".', key="--scratchpad")
     return found
 
