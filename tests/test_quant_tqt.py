@@ -230,6 +230,23 @@ def test_shift_layers_are_their_fake_quantized_graph(kind: Kind) -> None:
     print(f"{kind.value}: 27 combinations of widths, rescaled by shifts, equal")
 
 
+def test_the_sixteen_bit_scale_is_the_finest_that_holds_every_sum() -> None:
+    """The largest sum, of the worst input, takes 16 bits with its sign; on half the scale it would not."""
+    shifts = set()
+    for case in range(60):
+        torch.manual_seed(case)
+        source = TqtQuantizer((8, 4, 2)[case % 3], signed=case % 2 == 0, start=1.0)
+        layer = nn.Linear(2 ** (case // 6), 3).double()
+        part = PowerOfTwoLayer("layer", layer, source, (8, 4, 2)[case // 3 % 3], source)
+        farthest = max(source.zero, 2**source.bits - 1 - source.zero)
+        largest = int(np.abs(part.weight_codes()).sum(axis=1).max()) * farthest
+        right = part.shifts().to_16
+        assert largest >> right < 2**15
+        assert right == 0 or largest >> right - 1 >= 2**15
+        shifts.add(right)
+    assert len(shifts) > 5
+
+
 def test_shift_layers_learn() -> None:
     torch.manual_seed(0)
     source, outputs = TqtQuantizer(8, signed=False, start=1.0), TqtQuantizer(4, signed=False, start=1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import itertools
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -12,12 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hwsim.quant import tqt
+from hwsim.quant.assign import Bits
 from hwsim.quant.infer import infer_all, quantize_input
 
 torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
 
 from hwsim.quant.training import quantizers as q  # noqa: E402
+from hwsim.quant.training.blocks import Recipe  # noqa: E402
 from hwsim.quant.training.convert import convert  # noqa: E402
+from hwsim.quant.training.prepare import prepare  # noqa: E402
 from hwsim.quant.training.train import accuracy, train  # noqa: E402
 
 torch.set_num_threads(1)
@@ -179,6 +185,53 @@ def test_gradients_of_pact() -> None:
     q.PactWeights.apply(weights, clip, 4).backward(torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64))
     assert weights.grad.tolist() == [0, 2, 3, 0]
     assert float(clip.grad) == -1.0 + 4.0
+
+
+def test_gradients_pass_through_rounding() -> None:
+    """Straight through: of weights by channel, of offsets in steps of the accumulator, of averages."""
+    torch.manual_seed(1)
+    weights, up = torch.randn(4, 3, dtype=torch.float64, requires_grad=True), torch.randn(4, 3, dtype=torch.float64)
+    q.MinMaxWeights.apply(weights, 2).backward(up)
+    assert torch.equal(weights.grad, up)
+
+    net = nn.Sequential(nn.Conv2d(2, 3, 1), nn.AvgPool2d(2)).double()
+    images = torch.rand(5, 2, 4, 4, dtype=torch.float64)
+    chain = prepare(net, Bits((8,), (8, 8)), Recipe.PC_ICN, images).double()
+    block, pool = chain.parts
+    seen: dict[str, Any] = {}
+    for name, part in (("output", block.output), ("pool", pool)):
+        part.register_full_backward_hook(lambda _, given, __, name=name: seen.update({name: given[0]}))
+    up = torch.randn(5, 3, 2, 2, dtype=torch.float64)
+    chain(images).backward(up)
+    assert torch.equal(seen["pool"], up.repeat_interleave(2, 2).repeat_interleave(2, 3) / 4)
+    assert seen["output"].abs().sum() > 0
+    torch.testing.assert_close(block.layer.bias.grad, seen["output"].sum((0, 2, 3)))
+
+
+def test_a_relu6_ends_at_six() -> None:
+    """Whatever the samples: the code of 6 is the largest, and nothing larger comes out."""
+    torch.manual_seed(2)
+    net = nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU6()).double()
+    images = 40 * torch.rand(8, 2, 4, 4, dtype=torch.float64)
+    assert float(net(images).max()) == 6
+    chain = prepare(net, Bits((8,), (8, 8)), Recipe.PC_ICN, images).double()
+    assert float(chain(images).max()) == pytest.approx(6, rel=1e-6)
+    scale, zero = chain.blocks()[0].output.format()
+    assert (255 - zero) * scale == pytest.approx(6, rel=1e-6)
+
+
+def test_the_bin_of_a_power_of_two_is_the_one_with_the_least_error() -> None:
+    """Of all bins, by the quantizer's formula in numpy; the threshold starts in the middle of it."""
+    torch.manual_seed(3)
+    for bits, signed, sigma in itertools.product((8, 4, 2), (True, False), (0.02, 1.0, 30.0)):
+        values = sigma * (torch.randn(2000) if signed else torch.rand(2000) ** 3)
+        errors = {e: float(((tqt.quantized(values.numpy(), e, bits, signed=signed) - values.numpy()) ** 2).sum())
+                  for e in range(-20, 10)}  # fmt: skip
+        best = min(errors, key=errors.__getitem__)
+        assert q.best_bin(values, bits, signed=signed) == best
+        quantizer = q.TqtQuantizer(bits, signed=signed)
+        quantizer.fit(values)
+        assert float(quantizer.log2_threshold.detach()) == best - 0.5
 
 
 def test_clips_with_the_least_error() -> None:
