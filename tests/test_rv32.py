@@ -27,6 +27,8 @@ from hwsim.cosim.case import read_cases
 from hwsim.cosim.circuit import load_circuit
 from hwsim.cosim.compare import question
 from hwsim.cosim.golden import read_golden
+from hwsim.energy import node as node_of
+from hwsim.energy import sram_leakage_w, sram_read_pj_per_bit, sram_write_pj_per_bit
 from hwsim.errors import InputError
 from hwsim.model import Program
 from hwsim.simulate import run
@@ -322,6 +324,28 @@ def test_networks_run_on_cores_without_caches_and_dots_pay() -> None:
     )
     assert all(result.feasible for result in seconds.values())
     assert took["cv32e40p"] < plain.latency_s.value < took["ibex"] < took["picorv32"]
+
+
+@pytest.mark.parametrize("core", ["ibex", "cv32e40p"])
+def test_energy_is_that_of_cycles_and_of_every_word(core: str) -> None:
+    """Each instruction and weight a word from flash, all other loads and stores words of RAM, and both RAMs leak."""
+    result, node = run(core, NET, interval=False), node_of("28nm")
+    calls = lowered(core).tasks
+    of = lowered(core).task
+    executed = sum(sum(getattr(calls[i], name) for name in formulas.EXECUTED) for i in of)
+    weights = sum(calls[i].flash_loads for i in of)
+    loads, stores = sum(calls[i].load for i in of) - weights, sum(calls[i].store - 1 for i in of)
+    bits, scratch_bits = 512 * 8192, 128 * 8192
+    read, written = (f(node, bits, 32) for f in (sram_read_pj_per_bit, sram_write_pj_per_bit))
+    leaked = result.latency_s.value * np.array([sram_leakage_w(node, bits), sram_leakage_w(node, scratch_bits)])
+    assert result.energy_breakdown_j == pytest.approx({
+        "core": result.cycles * 4e-12,
+        "flash": 32e-12 * (executed + weights) * node.flash_read_pj_per_bit,
+        "ram": 32e-12 * (loads * read + stores * written),
+        "ram (static)": leaked[0],
+        "scratch (static)": leaked[1],
+    })  # fmt: skip
+    assert result.energy_j.value == pytest.approx(sum(result.energy_breakdown_j.values()))
 
 
 def test_a_network_that_does_not_fit_is_named_with_its_bytes() -> None:
