@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -469,6 +470,39 @@ def graph_of(network: Network, isa: Isa) -> Any:
         over = layer.reads[0] if layer.kernel.operation == k.Operation.ADD else ""
         nodes.append(Node(layer.output, reads, size[layer.output], in_place=over))
     return Graph(nodes, [network.output])
+
+
+def test_the_report_and_the_header_say_what_the_sources_hold(tmp_path: Path) -> None:
+    """Sizes from the text of network.c, products from the shapes of the network, codes from its scales."""
+    _, network, images = residual((4, 8))
+    codes = quantize_input(network, images[:1].numpy().transpose(0, 2, 3, 1))[0]
+    report = write(image_of(network, Isa.ARMV7EM), network, codes, tmp_path / "net").report
+    text, header = ((tmp_path / "net" / name).read_text() for name in ("network.c", "network.h"))
+    arrays = re.findall(r"^static const u?int(\d+)_t (\w+)_(\d+)\[(\d+)\](.*) = {$", text, re.MULTILINE)
+    assert (
+        all(tail == " __attribute__((aligned(4)))" for *_, tail in arrays)
+        and len(arrays) == text.count("static const") - 1
+    )
+    sizes = [0] * len(report["layers"])
+    for bits, _, layer, length, _ in arrays:
+        sizes[int(layer)] += int(bits) // 8 * int(length)
+    assert [row["flash_bytes"] for row in report["layers"]] == sizes
+    flash, ram = report["flash_bytes"], report["ram_bytes"]
+    weights = sum(4 * int(length) for _, name, _, length, _ in arrays if name == "weights")
+    words = sum(-(-int(bits) * int(length) // 32) * 4 for bits, _, _, length, _ in arrays)
+    assert (flash["weights"], flash["weights"] + flash["parameters"]) == (weights, words)
+    assert flash["layers"] == 120 * len(sizes) and flash["total"] == sum(flash.values()) - flash["total"]
+    assert f"#define NETWORK_ARENA_BYTES {ram['arena']}\n" in header
+    assert ram["total"] == ram["arena"] + 2048
+    # Channels in fours: from 4 to 8 by 3 x 3 taps for 6 x 6 pixels, and so on.
+    macs = {"stem": 36 * 6 * 6 * 8, "wide": 8 * 36 * 12, "deep": 9 * 36 * 12, "narrow": 12 * 36 * 8,
+            "again": 72 * 36 * 8, "head": 8 * 8}  # fmt: skip
+    assert {row["name"]: row["macs"] for row in report["layers"] if row["macs"]} == macs
+    for title, name in (("INPUT", network.input), ("OUTPUT", network.output)):
+        value = network.values[name]
+        at = next(v["offset_bytes"] for v in report["values"] if v["name"] == name)
+        assert f"value = {value.scale:.9g} * (code - {value.zero}) */\n#define NETWORK_{title} " in header
+        assert f"#define NETWORK_{title} ((uint8_t *)network_arena + {at})\n" in header
 
 
 def test_names_of_the_user_cannot_leave_a_comment() -> None:
