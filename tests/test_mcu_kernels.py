@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,10 @@ def requantized(kernel: Kernel, data: LayerData, total: int, channel: int) -> in
     """The output of one channel from its sum of products."""
     if kernel.scheme == Scheme.THRESHOLDS:
         return sum(total >= int(threshold) for threshold in data.thresholds[channel])
+    if kernel.scheme == Scheme.SHIFTS:
+        middle = min(max(round(Fraction(total, 2**data.shift)), -(2**15)), 2**15 - 1) + int(data.thresholds[channel, 0])
+        steps = round(middle / Fraction(2) ** data.multiplier)
+        return min(max(steps + data.output_zero, 0), 2**kernel.out_bits - 1)
     total = wrap32(total + int(data.bias[channel]))
     if kernel.scheme == Scheme.PL_FB:
         return icn(total, data.multiplier, data.shift, data.output_zero, kernel.out_bits)
@@ -91,7 +96,9 @@ def golden_pool(kernel: Kernel, shape: Shape, data: LayerData) -> np.ndarray:
 
 
 def golden_add(kernel: Kernel, data: LayerData) -> np.ndarray:
-    total = (data.inputs - data.input_zero) * data.input_scale + (data.other - data.other_zero) * data.other_scale
+    lacking = data.other.shape[-1] - data.inputs.shape[-1]
+    inputs = np.pad(data.inputs, ((0, 0), (0, 0), (0, lacking)), constant_values=data.input_zero)
+    total = (inputs - data.input_zero) * data.input_scale + (data.other - data.other_zero) * data.other_scale
     results = [
         icn(wrap32(int(t) + int(data.bias[0])), data.multiplier, data.shift, data.output_zero, kernel.out_bits)
         for t in total.reshape(-1)
@@ -100,7 +107,7 @@ def golden_add(kernel: Kernel, data: LayerData) -> np.ndarray:
 
 
 def golden(kernel: Kernel, shape: Shape, data: LayerData) -> np.ndarray:
-    if kernel.operation == Operation.ADD:
+    if kernel.operation in k.SUMS:
         return golden_add(kernel, data)
     if kernel.operation in k.WITH_WEIGHTS:
         return golden_weighted(kernel, shape, data)

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from accelerators.mcu import m7
+from accelerators.mcu import m7, mixes
 from accelerators.mcu.cortex_m7 import cycles
 from accelerators.mcu.design import Design
+from accelerators.mcu.kernels import all_kernels
 from accelerators.mcu.tasks import SHARE, Kernel, count, decay, missed_share
+from accelerators.mcu.toolchain import Isa
 from hwsim.config import load_design
 
 PROFILE = Path(m7.__file__).with_name("m7_profile.csv")
@@ -54,6 +56,23 @@ def test_every_layer_is_printed_and_held_out_shapes_meet_the_target(
     held = [abs(m7.error(design, layer)) for layer in m7.profile() if not layer.fitted]
     assert len(held) == 9
     assert m7.mape(design, fitted=False) == pytest.approx(sum(held) / 9) and sum(held) / 9 <= TARGET
+
+
+def test_the_golden_table_is_what_the_model_says_and_holds_it(design: Design) -> None:
+    """Every profiled layer, those that repeat a shape too: fitted and held out, model, measured and error."""
+    text = PROFILE.with_name(m7.GOLDEN).read_text(encoding="utf-8")
+    assert text == m7.golden(design), "python -m accelerators.mcu.m7 --write"
+    table = list(csv.DictReader(text.splitlines()))
+    assert [(row["layer"], row["held_out"] == "true", row["measured_cycles"]) for row in table] == [
+        (row["layer"], row["use"] == "held_out", row["cycles"]) for row in rows()
+    ]
+    errors = {row["layer"]: abs(int(row["model_cycles"]) / int(row["measured_cycles"]) - 1) for row in table}
+    held = [errors[row["layer"]] for row in table if row["held_out"] == "true"]
+    print(f"{len(held)} of {len(table)} held out: {sum(held) / len(held):.2%} on average, {max(held):.2%} at most")
+    assert len(table) == 23 and max(errors.values()) <= TARGET and sum(held) / len(held) <= TARGET
+    rates = {row["layer"]: int(row["model_cycles"]) for row in table}
+    assert 1_638_400 / rates["15"] == pytest.approx(0.562, rel=0.05)
+    assert 115_200 / rates["14"] == pytest.approx(0.102, rel=0.05)
 
 
 def test_the_shipped_parameters_are_the_fit_to_the_fitted_shapes_alone(
@@ -108,6 +127,27 @@ def test_decay_is_the_exponential() -> None:
     for x in range(0, 20 * SHARE, 99_991):
         assert decay(x) / SHARE == pytest.approx(math.exp(-x / SHARE), abs=2e-3)
     assert decay(256 * SHARE) == 0
+
+
+SIZES = [1, 2, 4, 8, 16, 64, 256]
+
+
+@pytest.mark.parametrize(("cache", "settles"), [("instruction_cache_bits", 2), ("data_cache_bits", 64)])
+def test_both_caches_can_be_swept(design: Design, cache: str, settles: int) -> None:
+    """Layer 15 has 16.5 KiB of weights and 2 KiB of code: more cache never costs, what holds all is as good as any, and
+    without room each sweep brings all lines again."""
+    task = m7.profile()[-1].task
+    found = {size: count(dataclasses.replace(design, **{cache: size * 8192}), task) for size in SIZES}
+    cycles_by_size = [found[size].core_cycles for size in SIZES]
+    assert cycles_by_size == sorted(cycles_by_size, reverse=True) and cycles_by_size[0] > cycles_by_size[-1]
+    assert len({found[size].core_cycles for size in SIZES if size >= settles}) == 1
+    swept = task.text_bits if cache == "instruction_cache_bits" else task.weight_bits
+    most = (found[1].flash_read_bits - found[256].flash_read_bits) / (swept * (task.weight_sweeps - 1))
+    assert 0.7 < most <= 1.01
+    parts = [mixes.part(Isa.ARMV7EM, name) for kernel in all_kernels() for name in kernel.parts(Isa.ARMV7EM)]
+    assert max(part.text_bytes for part in parts) <= 1024, "the smallest cache holds any one function"
+    line = (found[1].core_cycles - found[256].core_cycles) / (found[1].flash_read_bits - found[256].flash_read_bits)
+    assert line * design.line_width_bits == 20, "a line from flash takes 20 cycles"
 
 
 def test_a_larger_cache_and_faster_flash_never_cost_cycles(design: Design) -> None:

@@ -14,13 +14,18 @@ from accelerators.mcu import lowering, mixes
 from accelerators.mcu.design import Design
 from accelerators.mcu.kernels import Kernel, Operation, Scheme, Shape
 from accelerators.mcu.model import MODEL
-from accelerators.mcu.tasks import instructions
+from accelerators.mcu.quantized import violations
+from accelerators.mcu.tasks import count, instructions
 from accelerators.mcu.toolchain import Isa
 from hwsim.config import load_design
+from hwsim.energy import node as node_of
+from hwsim.energy import sram_read_pj_per_bit, sram_write_pj_per_bit
 from hwsim.errors import InputError
 from hwsim.model import Program
 from hwsim.quant import assign
+from hwsim.quant.branching import assign_flow
 from hwsim.quant.chain import chain_of
+from hwsim.quant.graphs import flow_of
 from hwsim.simulate import run
 from hwsim.workload.ir import Workload
 from hwsim.workload.store import load_workload
@@ -101,6 +106,40 @@ def test_tensors_in_the_arena_never_overlap(net: str) -> None:
             pairs += 1
             assert a.address_bits + a.bits <= b.address_bits or b.address_bits + b.bits <= a.address_bits, (a, b)
     assert pairs >= 28 and all(p.address_bits % 32 == 0 for p in placed)
+
+
+CHANNELS = (8, 16, 32, 32, 64, 64, *(128,) * 6, 256, 256)
+"""Of MobileNetV1 0.25, layer by layer: the first convolution's, then what each pointwise layer makes."""
+
+
+def test_flash_and_scratch_hold_what_the_reference_counts() -> None:
+    """Weights and parameters by the table for PC+ICN, its last layer apart; each function once; the widest window."""
+    hidden = [9 * 4 * 8, *(9 * c for c in CHANNELS[:-1]), *(a * b for a, b in itertools.pairwise(CHANNELS))]
+    outputs = [8, *CHANNELS[:-1], *CHANNELS[1:]]
+    weights = sum(hidden) + sum(10 * c + 8 for c in outputs) + 256 * 1000 + 7 * 1000 + 4
+    operations = (Operation.CONV, Operation.DEPTHWISE, Operation.POINTWISE, Operation.DENSE)
+    kernels = [Kernel(operation, 8, 8, 8, Scheme.PC_ICN) for operation in operations]
+    names = {name for kernel in kernels for name in kernel.parts(Isa.ARMV7EM)} | {"average_pool_u8"}
+    code = sum(mixes.part(Isa.ARMV7EM, name).text_bytes for name in names)
+    held = {p.what: p.bits // 8 for p in lowered("scaling=pc").occupied if p.level != "ram"}
+    assert held == {"weights": weights, "code": code, "im2col columns": 9 * 256}
+    tight = run("stm32h7", NET, overrides=("scratch=2 KiB",), interval=False)
+    assert [v.what for v in tight.violations if "scratch" in v.what] == ["scratch holds too little"]
+
+
+def test_the_networks_output_keeps_eight_bits() -> None:
+    program = lowered("activation=4 bit")
+    tasks = [program.tasks[i] for i in program.task]
+    assert tasks[0].input_bits == 8 * 160 * 160 * 4 and tasks[0].output_bits == 4 * 80 * 80 * 8
+    assert tasks[-1].input_bits == 4 * 256 and tasks[-1].output_bits == 8 * 1000
+
+
+def test_gaps_in_the_arena_take_ram() -> None:
+    program = lowered()
+    last = max((p for p in program.occupied if p.level == "ram"), key=lambda p: p.last)
+    program.occupied.append(last._replace(address_bits=8 * 600_000))
+    [found] = violations(design_of(), program)
+    assert (found.demand, found.bound) == (600_000 + last.bits // 8, 512 * 1024)
 
 
 def test_sums_have_a_kernel() -> None:
@@ -184,3 +223,66 @@ def test_narrow_weights_are_faster_and_scaling_by_channel_slower() -> None:
     print(f"{NET}: 4-bit weights {narrow / base:.3f}, PC {channel / base:.3f} of the time")
     assert narrow < base and 1.15 < channel / base < 1.3
     assert seconds("clock=200 MHz") == pytest.approx(2 * base, rel=1e-9)
+
+
+def test_energy_is_the_chips_power_and_little_more() -> None:
+    """234 mW for 142 ms, and what crosses the bus; at half the clock the core takes what it took, idling twice that."""
+    full, half = (run("stm32h7", NET, overrides=given, interval=False) for given in ((), ("clock=200 MHz",)))
+    seconds, found = full.latency_s.value, full.energy_breakdown_j
+    assert seconds == pytest.approx(full.cycles / 400e6)
+    assert found["core"] + found["core (static)"] == pytest.approx(0.234 * seconds)
+    assert found["core (static)"] == pytest.approx(0.060 * seconds)
+    assert 0 < found["flash"] + found["ram"] < 0.005 * full.energy_j.value
+    counts = [count(design_of(), lowered().tasks[i]) for i in lowered().task]
+    node = node_of("45nm")
+    read, written = (f(node, 1 << 20, 64) for f in (sram_read_pj_per_bit, sram_write_pj_per_bit))
+    assert found["flash"] == pytest.approx(1e-12 * node.flash_read_pj_per_bit * sum(c.flash_read_bits for c in counts))
+    assert found["ram"] == pytest.approx(
+        1e-12 * sum(c.ram_read_bits * read + c.ram_write_bits * written for c in counts)
+    )
+    want = {name: joules * (2 if name == "core (static)" else 1) for name, joules in found.items()}
+    assert half.energy_breakdown_j == pytest.approx(want)
+    assert full.area_mm2 == 25
+
+
+def test_a_sum_reads_both_operands() -> None:
+    """Lines of RAM of the residual sums of EfficientNet-Lite0: two operands read, and one output, fetched as it is
+    written."""
+    program = lowered(net="efficientnet-lite0")
+    sums = [program.tasks[task] for task, line in zip(program.task, program.layer, strict=True)
+            if program.layers[line].op == "elementwise"]  # fmt: skip
+    assert len(sums) == 9
+    for task in sums:
+        assert task.input_bits == 2 * task.output_bits
+        assert count(design_of(), task).ram_read_bits == pytest.approx(3 * task.output_bits, abs=2 * 256)
+        assert count(design_of(), task).ram_write_bits == pytest.approx(task.output_bits, abs=256)
+
+
+def test_what_the_classes_leave_open_is_noted() -> None:
+    """The class of the energy is the literature's, and every run says that its power is recalled."""
+    result = run("stm32h7", NET, interval=False)
+    assert result.accuracy[""] == "literature-checked" and result.accuracy["area_mm2"] == "unvalidated"
+    assert any(note.startswith("energy: ") and "recalled" in note for note in result.notes)
+    assert any(note.startswith("latency: ") and "never timed" in note for note in result.notes)
+    assert set(run("ibex", NET, interval=False).accuracy.values()) == {"unvalidated"}
+
+
+def test_rules_on_a_network_that_branches_fit_and_reach_its_sums() -> None:
+    """RAM is what the rules count; flash holds the code beside, for which a little is left here."""
+    net = "efficientnet-lite0"
+    flow = flow_of(load_workload(net), as_given=True)
+    plan = assign_flow(flow, assign.Limits(1900 * 8192, 400 * 8192), assign.Scheme.PL)
+    assert plan.fits
+    program = lowered("assignment=rules", "flash_capacity=1900 KiB", "ram=400 KiB", net=net)
+    held = max(p.address_bits + p.bits for p in program.occupied if p.level == "ram")
+    assert plan.ram_bits == held
+    weights = sum(p.bits for p in program.occupied if p.what == "weights")
+    assert weights == pytest.approx(plan.flash_bits, rel=0.01)
+    sums = {step.name: plan.widths[step.writes] for step in flow.steps if step.layer is None and not step.pools}
+    assert len(sums) == 9
+    tight = run(
+        "stm32h7", net, overrides=("assignment=rules", "flash_capacity=1900 KiB", "ram=400 KiB"), interval=False
+    )
+    assert {v.unit for v in tight.violations} <= {"bits", "bytes"} and not any(
+        "RAM" in v.what for v in tight.violations
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import random
 from dataclasses import replace
 from fractions import Fraction
@@ -13,7 +15,7 @@ import pytest
 from hwsim.errors import InputError
 from hwsim.quant import formats
 from hwsim.quant.chain import Kind
-from hwsim.quant.icn import Icn, fixed_point, icn_parameters
+from hwsim.quant.icn import Icn, fixed_point, icn_parameters, reach_of
 from hwsim.quant.infer import accumulators, infer, infer_all, pack_value, quantize_input, unpack_value
 from hwsim.quant.network import Add, Network, Pool, Pooling, Product, Value, Window, check
 from hwsim.quant.thresholds import thresholds_of
@@ -162,6 +164,9 @@ def test_multipliers_in_fixed_point() -> None:
         "[multiplier] got 1099511627776.0; a layer's multiplier is below 2^30. "
         "Look at the scales of its input, its weights and its output."
     )
+    for endless in (math.inf, -math.inf, math.nan):
+        with pytest.raises(InputError, match="a layer's multiplier is below"):
+            fixed_point(endless)
 
 
 def test_an_accumulator_that_can_overflow_is_refused() -> None:
@@ -173,6 +178,25 @@ def test_an_accumulator_that_can_overflow_is_refused() -> None:
     )
     clipped = icn_parameters([0.1], [1e30], [5])
     assert clipped.bias[0] == 2**31 - 1 - 5
+    # 1.5 = 0.75 * 2^1: the kernel shifts left by 2 first.
+    for sign in (1, -1):
+        assert icn_parameters([1.5], [sign * 1e30], [5]).bias[0] == sign * (2**29 - 1 - 5)
+
+
+def test_the_reach_of_a_layer_is_that_of_its_worst_input() -> None:
+    """By trying every input code for every weight."""
+    rng = np.random.default_rng(6)
+    for input_zero in (0, 3, 12, 15):
+        weights, zeros = rng.integers(0, 16, (3, 2, 1, 2)), rng.integers(0, 16, 3)
+        wanted = [
+            max(abs(sum((int(w) - int(zero)) * (x - input_zero) for w, x in zip(row.reshape(-1), codes, strict=True)))
+                for codes in itertools.product((0, 15), repeat=4))
+            for row, zero in zip(weights, zeros, strict=True)
+        ]  # fmt: skip
+        reach = reach_of(weights, zeros, input_zero, 4)
+        assert all(reach >= wanted)
+        centred = np.abs(weights.reshape(3, -1) - zeros[:, None]).sum(axis=1)
+        assert reach.tolist() == (centred * max(input_zero, 15 - input_zero)).tolist()
 
 
 def twin(network: Network, codes: Any) -> Any:
@@ -489,8 +513,8 @@ def test_networks_that_are_no_such_chain_are_refused() -> None:
     one = Bits((8,), (8, 8))
     rule = (
         "a quantized network is made of Conv2d (dense or depth-wise, undilated), Linear, BatchNorm2d, ReLU, ReLU6, "
-        "MaxPool2d, AvgPool2d, AdaptiveAvgPool2d(1), ZeroPad2d before a convolution, sums of two values, Flatten and "
-        "Dropout."
+        "Hardtanh, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d(1), ZeroPad2d before a convolution, sums of two values (one "
+        "of them filled up with channels of zeros, if need be), Flatten and Dropout."
     )
     assert refused(nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU()), one) == f"[unsupported] 1: got 'GELU'; {rule}"
     assert refused(nn.Sequential(nn.Conv2d(3, 4, 3, dilation=2)), one) == f"[unsupported] 0: got 'Conv2d'; {rule}"
@@ -507,3 +531,7 @@ def test_networks_whose_shapes_do_not_meet_are_refused() -> None:
     with pytest.raises(InputError) as caught:
         infer(hand_made(Pooling.MAX, Window(), (2, 2, 1)), np.zeros((1, 3, 3, 1)))
     assert str(caught.value) == "[shape] got (1, 3, 3, 1); input codes have the shape (batch, 2, 2, 1)."
+    for wrong in (-1, 16):
+        with pytest.raises(InputError) as caught:
+            infer(hand_made(Pooling.MAX, Window(), (1, 2, 1)), np.array([3, wrong]).reshape(1, 1, 2, 1))
+        assert str(caught.value) == f"[range] got {wrong}; input codes have 4 bits."

@@ -12,12 +12,13 @@ from hwsim.quant import tqt
 from hwsim.quant.chain import Kind
 from hwsim.quant.formats import code_range
 from hwsim.quant.infer import infer
-from hwsim.quant.network import Network, Value, check
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
+from hwsim.quant.training.convert import convert  # noqa: E402
 from hwsim.quant.training.power_of_two import PowerOfTwoLayer  # noqa: E402
+from hwsim.quant.training.prepare import QuantizedNetwork  # noqa: E402
 from hwsim.quant.training.quantizers import Tqt, TqtQuantizer  # noqa: E402
 
 torch.set_num_threads(1)
@@ -105,6 +106,40 @@ def test_gradients_are_finite_differences(bits: int, signed: bool) -> None:
     print(f"{bits} bits: {checked} derivatives")
 
 
+@pytest.mark.parametrize(("bits", "signed"), FORMATS)
+def test_gradients_are_multiplied_by_the_upstream_one_and_summed(bits: int, signed: bool) -> None:
+    rng = np.random.default_rng(bits + 20)
+    x, up = rng.normal(size=(3, 4, 50)), rng.normal(size=(3, 4, 50))
+    values, threshold = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (x, 0.3))
+    Tqt.apply(values, threshold, bits, signed).backward(torch.tensor(up))
+    of_x, of_threshold = tqt.gradients(x, 0.3, bits, signed=signed)
+    assert values.grad.numpy() == pytest.approx(up * of_x, abs=0)
+    assert float(threshold.grad) == pytest.approx(float((up * of_threshold).sum()), rel=1e-12)
+
+
+def test_gradients_of_a_layer_are_those_of_its_three_quantizers() -> None:
+    """By the chain rule in numpy: q16 lets gradients pass, and adds no threshold of its own."""
+    torch.manual_seed(3)
+    source, outputs = TqtQuantizer(8, signed=False, start=1.0), TqtQuantizer(4, signed=False, start=0.9)
+    layer = PowerOfTwoLayer("layer", nn.Linear(6, 4).double(), source, 4, outputs).double()
+    x, up = torch.randint(0, 256, (40, 6)).double() / 256, torch.randn(40, 4).double()
+    layer(x).backward(up)
+    weight, bias = (p.detach().numpy() for p in (layer.layer.weight, layer.layer.bias))
+    of_weight, of_weight_t = tqt.gradients(weight, layer.weights.log2_threshold.item(), 4, signed=True)
+    step = 2.0 ** layer.middle_exponent()
+    quantized = tqt.quantized(weight, layer.weights.log2_threshold.item(), 4, signed=True)
+    sums = step * (np.rint(x.numpy() @ quantized.T / step) + np.rint(bias / step))
+    of_sum, of_output_t = tqt.gradients(sums, outputs.log2_threshold.item(), 4, signed=False)
+    inner = up.numpy() * of_sum
+    assert 0.1 < of_sum.mean() < 1 and 0 < of_weight.mean() <= 1
+    assert layer.layer.bias.grad.numpy() == pytest.approx(inner.sum(axis=0), rel=1e-12)
+    assert layer.layer.weight.grad.numpy() == pytest.approx(inner.T @ x.numpy() * of_weight, rel=1e-12)
+    at_weights = float((inner.T @ x.numpy() * of_weight_t).sum())
+    assert float(layer.weights.log2_threshold.grad) == pytest.approx(at_weights, rel=1e-10)
+    at_outputs = float((up.numpy() * of_output_t).sum())
+    assert float(outputs.log2_threshold.grad) == pytest.approx(at_outputs, rel=1e-10)
+
+
 def test_signs_of_the_threshold_gradient() -> None:
     """In range it has the sign of r - x/s; outside it is n or p times s ln2."""
     bits, scale = 4, 2.0**-3
@@ -155,6 +190,11 @@ def test_shifts_round_halves_to_even() -> None:
         assert tqt.shifted(values, right).tolist() == wanted
 
 
+def quantizer_of(bits: int, kind: Kind) -> TqtQuantizer:
+    """Unsigned for convolutions and pointwise layers, signed for the others; a threshold that clips some values."""
+    return TqtQuantizer(bits, signed=kind in (Kind.DEPTHWISE, Kind.LINEAR), start=0.7)
+
+
 def layer_of(kind: Kind) -> tuple[nn.Module, tuple[int, int, int], Kind]:
     if kind is Kind.LINEAR:
         return nn.Linear(37, 11), (1, 1, 37), kind
@@ -172,26 +212,45 @@ def test_shift_layers_are_their_fake_quantized_graph(kind: Kind) -> None:
             for output_bits in (8, 4, 2):
                 torch.manual_seed(100 * input_bits + 10 * weight_bits + output_bits)
                 layer, shape, _ = layer_of(kind)
-                found = PowerOfTwoLayer(layer.double(), input_bits, -5, weight_bits, output_bits, 0.7).double()
+                source, outputs = quantizer_of(input_bits, kind), quantizer_of(output_bits, kind)
+                padding = (1, 1, 1, 1) if kind in (Kind.CONV, Kind.DEPTHWISE) else (0, 0, 0, 0)
+                part = PowerOfTwoLayer("layer", layer.double(), source, weight_bits, outputs, padding)
                 codes = torch.randint(0, 2**input_bits, (3, *shape))
-                real = codes.double() / 32
+                real = source.format()[0] * (codes.double() - source.zero)
                 flat = real.reshape(3, -1) if kind is Kind.LINEAR else real.permute(0, 3, 1, 2)
                 with torch.no_grad():
-                    wanted = found(flat)
+                    wanted = part(flat)
                 wanted = wanted.reshape(3, -1, 1, 1) if kind is Kind.LINEAR else wanted
                 wanted = wanted.permute(0, 2, 3, 1)
-                source = Value("input", shape, input_bits, 2.0**-5, 0)
-                product, value = found.product("layer", kind, source, tuple(wanted.shape[1:]))
-                network = check(Network("n", {"input": source, "layer": value}, (product,), "input", "layer"))
-                assert np.array_equal(infer(network, codes.numpy()) * value.scale, wanted.numpy())
+                network = convert(QuantizedNetwork(source, [part]), (shape[2], *shape[:2]))
+                value = network.values["layer"]
+                assert np.array_equal((infer(network, codes.numpy()) - value.zero) * value.scale, wanted.numpy())
                 cases += len(np.unique(wanted)) > 1
     assert cases >= 24
     print(f"{kind.value}: 27 combinations of widths, rescaled by shifts, equal")
 
 
+def test_the_sixteen_bit_scale_is_the_finest_that_holds_every_sum() -> None:
+    """The largest sum, of the worst input, takes 16 bits with its sign; on half the scale it would not."""
+    shifts = set()
+    for case in range(60):
+        torch.manual_seed(case)
+        source = TqtQuantizer((8, 4, 2)[case % 3], signed=case % 2 == 0, start=1.0)
+        layer = nn.Linear(2 ** (case // 6), 3).double()
+        part = PowerOfTwoLayer("layer", layer, source, (8, 4, 2)[case // 3 % 3], source)
+        farthest = max(source.zero, 2**source.bits - 1 - source.zero)
+        largest = int(np.abs(part.weight_codes()).sum(axis=1).max()) * farthest
+        right = part.shifts().to_16
+        assert largest >> right < 2**15
+        assert right == 0 or largest >> right - 1 >= 2**15
+        shifts.add(right)
+    assert len(shifts) > 5
+
+
 def test_shift_layers_learn() -> None:
     torch.manual_seed(0)
-    layer = PowerOfTwoLayer(nn.Linear(6, 4), 8, -8, 4, 4, 1.0)
+    source, outputs = TqtQuantizer(8, signed=False, start=1.0), TqtQuantizer(4, signed=False, start=1.0)
+    layer = PowerOfTwoLayer("layer", nn.Linear(6, 4), source, 4, outputs)
     inputs = torch.randint(0, 256, (64, 6)) / 256
     wanted = torch.relu(inputs @ torch.randn(6, 4) * 0.5)
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.01)

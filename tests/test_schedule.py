@@ -91,6 +91,13 @@ def test_small_worlds_are_drawn_by_their_seed(seed: int) -> None:
     assert len(randwire.watts_strogatz(32, 4, 0.0, seed)) == 64
 
 
+def test_three_quarters_of_the_edges_are_rewired() -> None:
+    """Of 64 edges of a ring 16 are left on average, and hardly one that is drawn anew is one of the ring's."""
+    ring = {(min(i, (i + d) % 32), max(i, (i + d) % 32)) for i in range(32) for d in (1, 2)}
+    left = [len(ring & {*randwire.watts_strogatz(32, 4, 0.75, seed)}) for seed in range(200)]
+    assert 15 < sum(left) / 200 < 22
+
+
 # --- the command ------------------------------------------------------------------------------------------------
 
 
@@ -143,7 +150,10 @@ def test_the_picture_shows_every_tensor_of_both_orders(capsys: pytest.CaptureFix
         (("-w", "darts-v2-cell", "--order", "best"), "--order"),
         (("-w", "darts-v2-cell", "--scratchpad", "64"), "a unit is needed here"),
         (("-w", "darts-v2-cell", "--scratchpad", "64 KB"), "Write 64 KiB or 64 kB."),
-        (("-w", "darts-v2-cell", "--scratchpad", "0 KiB"), "a scratchpad holds at least one bit"),
+        (("-w", "darts-v2-cell", "--scratchpad", "0 KiB"), "got '0 KiB'; a scratchpad holds at least one bit"),
+        (("-w", "darts-v2-cell", "--scratchpad", "-1 KiB"), "got '-1 KiB'; a scratchpad holds at least one bit"),
+        (("-w", "darts-v2-cell", "--scratchpad", "1e300 KiB"), "a scratchpad holds at most 1 TiB"),
+        (("-w", "darts-v2-cell", "--seconds", "nan"), "[range] --seconds: got 'nan'; must be a number of seconds"),
         (("-w", "darts-v2-cell", "--picture", "memory.png"),
          "error: [write] --picture: got 'memory.png'; the picture is an SVG file. Name a file FILE.svg.\n"),
         (("-w", "darts-v2-cell", "--picture", "/proc/nothing/memory.svg"), "the picture can't be written"),

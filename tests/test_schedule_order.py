@@ -111,6 +111,15 @@ def test_trying_every_order_tries_every_order() -> None:
     print(f"{count} orders listed without pruning")
 
 
+def test_no_order_stays_below_what_one_node_needs() -> None:
+    """Its operands and its output, whatever the order; and what is left in the end."""
+    for seed in range(COUNT):
+        graph = random_graph(seed, plain=True)
+        size = {node.name: node.size_bits for node in graph.nodes}
+        needs = [sum(size[read] for read in node.reads) + node.size_bits for node in graph.nodes]
+        assert orders.static_bound_bits(graph) >= max(needs)
+
+
 def test_neither_parts_nor_free_moves_nor_budgets_change_the_optimum() -> None:
     divided = 0
     for seed in range(COUNT):
@@ -182,6 +191,8 @@ def test_an_answer_without_a_proof_says_so() -> None:
     assert not rough.proven
     assert rough.lower_bound_bits <= sure.peak_bits <= rough.peak_bits
     assert is_order(graph, rough.order)
+    plain = (orders.kahn, orders.depth_first, orders.reverse_postorder)
+    assert rough.peak_bits < min(peak_bits(graph, order(graph)) for order in plain)
     assert rough == orders.search(graph, state_limit=4, max_state_limit=16)
 
 

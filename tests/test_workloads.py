@@ -18,7 +18,18 @@ import pytest
 from hwsim.workload import store
 from hwsim.workload.ir import Disposition, Op, Role, Workload
 from hwsim.workload.spec import GraphSpec
-from workloads import classifiers, darts, efficientnet, gpt2, minilm, mobilenet, nasnet, randwire, transformer
+from workloads import (
+    blazeface,
+    classifiers,
+    darts,
+    efficientnet,
+    gpt2,
+    minilm,
+    mobilenet,
+    nasnet,
+    randwire,
+    transformer,
+)
 from workloads.retrace import TARGETS
 
 torch = pytest.importorskip("torch")
@@ -43,6 +54,7 @@ SPECS = {
     "mnist-mlp": classifiers.mnist_mlp,
     "cifar10-mlp": classifiers.cifar10_mlp,
     "svhn-mlp": classifiers.svhn_mlp,
+    "blazeface": blazeface.short_range,
     **{
         f"mobilenet-v1-{width}-{resolution}": partial(mobilenet.spec, width, resolution)
         for width in mobilenet.WIDTHS
@@ -156,6 +168,7 @@ SIZES: Mapping[tuple[str, str], list[dict[str, int]]] = {
     ("gpt2-small", "logits"): [{"r": 1}, {"r": 7}],
     ("minilm-l6", "encoder"): [{"n": 1}, {"n": 2}, {"n": 128}],
     ("efficientnet-lite0", "network"): [{}],
+    ("blazeface", "network"): [{}],
     ("darts-v2-cell", "cell"): [{}],
     ("darts-v2-stack", "cells"): [{}],
     ("nasnet-a-stack", "cells"): [{}],

@@ -15,6 +15,7 @@ TARGETS = {
     "gpt2_small.json": "workloads.gpt2:small",
     "minilm_l6.json": "workloads.minilm:pruned",
     "efficientnet_lite0.json": "workloads.efficientnet:lite0",
+    "blazeface.json": "workloads.blazeface:short_range",
     "darts_v2_cell.json": "workloads.darts:normal_cell",
     "darts_v2_stack.json": "workloads.darts:normal_stack",
     "nasnet_a_stack.json": "workloads.nasnet:normal_stack",

@@ -56,7 +56,7 @@ def machine(design: Design, parts: Parts) -> Machine:
 def price(design: Design, parts: Parts) -> Counts:
     """Picojoules: what the chip draws beyond idling, a cycle of the clock it was measured at; flash and cached SRAM by
     the shared model for what crosses the bus. The measured power has usual bus traffic in it, so this counts some of it
-    twice: a few per cent, on the safe side."""
+    twice: less than half a per cent, on the safe side."""
     node = parts.node
     bank = min(design.ram_bits, SRAM_BANK_BITS)
     return Counts(

@@ -35,6 +35,8 @@ class Operation(IntEnum):
     MAX_POOL = 4
     AVERAGE_POOL = 5
     ADD = 6
+    PADDED_ADD = 7
+    """A sum whose input has fewer channels than the other operand: those it lacks count as zero."""
 
 
 class Scheme(IntEnum):
@@ -44,14 +46,18 @@ class Scheme(IntEnum):
     PL_ICN = 1
     PC_ICN = 2
     THRESHOLDS = 3
+    SHIFTS = 4
 
 
 WITH_WEIGHTS = (Operation.CONV, Operation.POINTWISE, Operation.DENSE, Operation.DEPTHWISE)
+SUMS = (Operation.ADD, Operation.PADDED_ADD)
 PER_CHANNEL = (Scheme.PC_ICN, Scheme.THRESHOLDS)
+STARTS_AT_0 = (Scheme.THRESHOLDS, Scheme.SHIFTS)
+"""Schemes that add their bias, if any, behind the sum and not to it."""
 
 
 class Kernel(NamedTuple):
-    """One kernel. ADD: `weight_bits` are those of the other operand. Pools: all bits are the same, scheme unused."""
+    """One kernel. Sums: `weight_bits` are those of the other operand. Pools: all bits are the same, scheme unused."""
 
     operation: Operation
     in_bits: int
@@ -66,7 +72,7 @@ class Kernel(NamedTuple):
         if self.operation in {Operation.MAX_POOL, Operation.AVERAGE_POOL}:
             return f"{operation}_u{self.in_bits}"
         bits = f"{operation}_u{self.in_bits}_u{self.out_bits}_u{self.weight_bits}"
-        return bits if self.operation == Operation.ADD else f"{bits}_{self.scheme.name.lower()}"
+        return bits if self.operation in SUMS else f"{bits}_{self.scheme.name.lower()}"
 
     def parts(self, isa: Isa) -> tuple[str, ...]:
         """The C functions that do its work: itself first, then those it calls."""
@@ -90,17 +96,17 @@ def _called(kernel: Kernel, product: str, sums: str) -> tuple[str, ...]:
 
 
 def all_kernels() -> Iterator[Kernel]:
-    """Every kernel there is: 99 of each operation with weights, 27 sums, 6 pools."""
+    """Every kernel there is: 126 of each operation with weights, 27 of each kind of sum, 6 pools."""
     for operation in WITH_WEIGHTS:
         for i in BITS:
             for o in BITS:
                 for w in BITS:
-                    schemes = Scheme if o < 8 else (Scheme.PL_FB, Scheme.PL_ICN, Scheme.PC_ICN)
+                    schemes = (s for s in Scheme if o < 8 or s != Scheme.THRESHOLDS)
                     yield from (Kernel(operation, i, o, w, scheme) for scheme in schemes)
     for i in BITS:
         yield Kernel(Operation.MAX_POOL, i, i, i)
         yield Kernel(Operation.AVERAGE_POOL, i, i, i)
-        yield from (Kernel(Operation.ADD, i, o, w) for o in BITS for w in BITS)
+        yield from (Kernel(operation, i, o, w) for operation in SUMS for o in BITS for w in BITS)
 
 
 class Shape(NamedTuple):
@@ -127,6 +133,9 @@ class Shape(NamedTuple):
 @dataclass(frozen=True)
 class LayerData:
     """The numbers of a layer. What a scheme does not use stays empty.
+
+    Scheme SHIFTS has three by other names (`c/layer.h`): in `thresholds` one offset a channel, of 16 bits, in `shift`
+    the right shift ahead of it, 0 to 16, in `multiplier` the one behind it, -14 to 30.
 
     shifts: right shift behind the high word of the product with the Q1.31 multiplier, -31 to 31; negative: left shift
     of the sum before it. With M = M0 * 2^N0, 0.5 <= |M0| < 1, that is -1 - N0.
@@ -224,7 +233,7 @@ def kernel_bias(kernel: Kernel, data: LayerData, isa: Isa) -> Ints:
         return data.bias
     rows = data.weights.reshape(data.weights.shape[0], -1)
     zeros = data.weight_zeros if kernel.scheme in PER_CHANNEL else np.full(rows.shape[0], data.weight_zero)
-    bias = np.zeros(rows.shape[0], np.int64) if kernel.scheme == Scheme.THRESHOLDS else data.bias
+    bias = np.zeros(rows.shape[0], np.int64) if kernel.scheme in STARTS_AT_0 else data.bias
     return bias - data.input_zero * (rows.sum(axis=1) - rows.shape[1] * zeros)
 
 
@@ -315,6 +324,8 @@ def random_shape(operation: Operation, rng: np.random.Generator, largest: int = 
     in_c, out_c = (4 * int(n) for n in rng.integers(1, 6, 2))
     if operation == Operation.DENSE:
         return Shape(in_h, in_w, in_c, 1, 1, out_c)
+    if operation == Operation.PADDED_ADD:
+        return Shape(in_h, in_w, in_c, in_h, in_w, in_c + out_c)
     if operation in {Operation.POINTWISE, Operation.ADD}:
         return Shape(in_h, in_w, in_c, in_h, in_w, in_c if operation == Operation.ADD else out_c)
     out_c = out_c if operation == Operation.CONV else in_c
@@ -335,8 +346,8 @@ def random_data(kernel: Kernel, shape: Shape, rng: np.random.Generator) -> Layer
     top = 2**kernel.in_bits
     inputs = rng.integers(0, top, (shape.in_h, shape.in_w, shape.in_c))
     data = LayerData(inputs, input_zero=int(rng.integers(0, top)), output_zero=int(rng.integers(0, 2**kernel.out_bits)))
-    if kernel.operation == Operation.ADD:
-        return _random_add(kernel, data, rng)
+    if kernel.operation in SUMS:
+        return _random_add(kernel, shape, data, rng)
     if kernel.operation not in WITH_WEIGHTS:
         return data
     taps = (shape.in_h, shape.in_w) if kernel.operation == Operation.DENSE else (shape.kernel_h, shape.kernel_w)
@@ -346,13 +357,13 @@ def random_data(kernel: Kernel, shape: Shape, rng: np.random.Generator) -> Layer
     return _random_scheme(kernel, shape.out_c, spread, data, rng)
 
 
-def _random_add(kernel: Kernel, data: LayerData, rng: np.random.Generator) -> LayerData:
+def _random_add(kernel: Kernel, shape: Shape, data: LayerData, rng: np.random.Generator) -> LayerData:
     scales = rng.integers(1, 2**12, 2)
     spread = float(scales[0] * 2**kernel.in_bits + scales[1] * 2**kernel.weight_bits) / 2
     multiplier, shift = _multiplier(2**kernel.out_bits / spread, rng)
     return replace(
         data,
-        other=rng.integers(0, 2**kernel.weight_bits, data.inputs.shape),
+        other=rng.integers(0, 2**kernel.weight_bits, (shape.out_h, shape.out_w, shape.out_c)),
         other_zero=int(rng.integers(0, 2**kernel.weight_bits)),
         input_scale=int(scales[0]),
         other_scale=int(scales[1]),
@@ -372,6 +383,8 @@ def _multiplier(scale: float, rng: np.random.Generator) -> tuple[int, int]:
 def _random_scheme(
     kernel: Kernel, channels: int, spread: float, data: LayerData, rng: np.random.Generator
 ) -> LayerData:
+    if kernel.scheme == Scheme.SHIFTS:
+        return _random_shifts(kernel, channels, spread, data, rng)
     pairs = [_multiplier(2**kernel.out_bits / spread, rng) for _ in range(channels)]
     data = replace(data, bias=rng.integers(-int(spread) - 1, int(spread) + 2, channels))
     if kernel.scheme == Scheme.PL_FB:
@@ -386,3 +399,15 @@ def _random_scheme(
         steps = rng.integers(-int(spread), int(spread) + 1, (channels, 2**kernel.out_bits - 1))
         data = replace(data, thresholds=np.sort(np.clip(steps, -(2**15), 2**15 - 1)), bias=data.bias[:0])
     return data
+
+
+def _random_shifts(
+    kernel: Kernel, channels: int, spread: float, data: LayerData, rng: np.random.Generator
+) -> LayerData:
+    """A first shift with which most sums fit 16 bits, or less, and a second to the output's; some go to the left."""
+    first = int(np.clip(np.log2(spread) - rng.integers(4, 16), 0, 16))
+    middle = min(spread / 2**first, 2.0**15)
+    offsets = rng.integers(-int(middle) - 1, int(middle) + 1, (channels, 1)).clip(-(2**15), 2**15 - 1)
+    second = int(np.clip(round(np.log2(2 * middle) - kernel.out_bits) + rng.integers(-1, 2), -14, 30))
+    zero = int(rng.integers(0, 2**kernel.weight_bits))
+    return replace(data, shift=first, multiplier=second, thresholds=offsets, weight_zero=zero)

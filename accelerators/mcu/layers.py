@@ -5,7 +5,7 @@ from __future__ import annotations
 from accelerators.mcu import mixes
 from accelerators.mcu.design import Core, Design
 from accelerators.mcu.emulate import MEASURES
-from accelerators.mcu.kernels import Operation
+from accelerators.mcu.kernels import SUMS
 from accelerators.mcu.lowering import Run, Target
 from accelerators.mcu.quantized import BYTE
 from accelerators.mcu.tasks import Kernel as Task
@@ -25,13 +25,13 @@ def task_of(isa: Isa, run: Run, macs: int) -> Task:
     counts = mixes.instructions(isa, run.kernel, run.shape)
     traffic = mixes.traffic(isa, run.kernel, run.shape)
     s, k = run.shape, run.kernel
-    other = k.weight_bits if k.operation == Operation.ADD else 0
+    other = s.out_h * s.out_w * s.out_c * k.weight_bits if k.operation in SUMS else 0
     return Task(
         **{("returns" if name == "return" else name): counts.get(name, 0) for name in MEASURES},
         macs=macs,
         weight_bits=run.weight_bits,
         weight_sweeps=traffic.weight_sweeps,
         text_bits=mixes.text_bytes(isa, [k]) * BYTE,
-        input_bits=s.in_h * s.in_w * s.in_c * (k.in_bits + other),
+        input_bits=s.in_h * s.in_w * s.in_c * k.in_bits + other,
         output_bits=s.out_h * s.out_w * s.out_c * k.out_bits,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,12 +16,14 @@ from hwsim.lowering import Item, items, refuse
 from hwsim.model import Placement, Program
 from hwsim.pure import ceil_div
 from hwsim.quant import assign
-from hwsim.quant.chain import chain_of
+from hwsim.quant.branching import Flow, assign_flow
+from hwsim.quant.chain import chain_of, is_chain
+from hwsim.quant.graphs import flow_of
 from hwsim.schedule.extract import from_workload
 from hwsim.schedule.graph import Graph
 from hwsim.schedule.place import place
+from hwsim.workload.ir import Disposition, Op, Role, Workload
 from hwsim.workload.ir import Graph as Network
-from hwsim.workload.ir import Op, Role, Workload
 
 BYTE = 8
 QUAD = 4
@@ -33,10 +36,14 @@ CLAMPS = frozenset({"hardtanh", "relu", "relu6"})
 ALIGN_BITS = 32
 """Kernels read words: every tensor starts at one."""
 
+TRIES = 2000
+"""Tensors that the exact placement puts down before the best so far is taken."""
+
 SCHEME_OF = {
     assign.Requantizer.PL_FB: Scheme.PL_FB,
     assign.Requantizer.PL_ICN: Scheme.PL_ICN,
     assign.Requantizer.PC_ICN: Scheme.PC_ICN,
+    assign.Requantizer.PL_SHIFTS: Scheme.SHIFTS,
 }
 
 
@@ -50,7 +57,7 @@ def quads(channels: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """Bits of weights and outputs of every operator with weights, by name, and of everything else."""
+    """Bits of weights of every operator with weights, by name, of outputs by operator, and of all other outputs."""
 
     weights: Mapping[str, int]
     outputs: Mapping[str, int]
@@ -67,21 +74,39 @@ def weighted(network: Network) -> list[Op]:
 
 
 def widths_of(workload: Workload, network: Network, design: Quantized) -> Widths:
-    """The design's widths for every layer, the last output at 8 bits; or those that the memory-driven rules choose.
-
-    Raises InputError for rules on a network that is no chain.
-    """
+    """The design's widths for every layer, the last output at 8 bits; or those that the memory-driven rules choose, for
+    a network that branches in the order given."""
     ops = weighted(network)
     names = [op.name for op in ops]
     if design.assignment == Assignment.RULES:
         limits = assign.Limits(design.flash_capacity_bits, design.ram_bits)
+        if not is_chain(workload):
+            return _flow_widths(flow_of(workload, as_given=True), limits, assign.Scheme[Scaling(design.scaling).name])
         plan = assign.assign_by_rules(chain_of(workload), limits, assign.Scheme[Scaling(design.scaling).name])
         outputs = dict(zip(names, plan.bits.values[1:], strict=True))
         return Widths(dict(zip(names, plan.bits.weights, strict=True)), outputs, assign.WIDEST)
     outputs = dict.fromkeys(names, design.activation_bits)
-    if names and network.ops[-1].name == names[-1]:
-        outputs[names[-1]] = assign.WIDEST
+    outputs |= dict.fromkeys(outputs.keys() & _makers_of_outputs(network), assign.WIDEST)
     return Widths(dict.fromkeys(names, design.weight_bits), outputs, design.activation_bits)
+
+
+def _flow_widths(flow: Flow, limits: assign.Limits, scheme: assign.Scheme) -> Widths:
+    plan = assign_flow(flow, limits, scheme)
+    names = [step.name for step in flow.steps if step.layer]
+    outputs = {step.name: plan.widths[step.writes] for step in flow.steps}
+    return Widths(dict(zip(names, plan.weights, strict=True)), outputs, assign.WIDEST)
+
+
+def _makers_of_outputs(network: Network) -> set[str]:
+    """The operators whose values are the network's outputs, clamps aside."""
+    maker = {name: op for op in network.ops for name in op.outputs}
+    found = set()
+    for name in network.outputs:
+        op = maker.get(name)
+        while op is not None and op.attrs.get("function") in CLAMPS:
+            op = maker.get(op.inputs[0])
+        found |= {op.name} if op is not None else set()
+    return found
 
 
 # --- kernels ----------------------------------------------------------------------------------------------------------
@@ -152,6 +177,11 @@ def _pool_shape(item: Item) -> tuple[Operation, Shape]:
                        *_window(item))  # fmt: skip
 
 
+def _filled(shape: list[int]) -> int:
+    """Elements of a value (batch, channels, ...) with its channels filled up."""
+    return quads(shape[0]) if len(shape) == 1 else shape[0] * quads(shape[1]) * math.prod(shape[2:])
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What a model makes of kernels: their instruction set, and the task of one call, made from a run and the
@@ -219,10 +249,29 @@ class Lowering:
             return None
         sizes = [item.graph.tensors[n].elements(item.binding) for n in values]
         if function == "add" and sizes == [item.sizes["elements"]] * 2:
-            one, other = (self.width(n) for n in values)
-            n = quads(sizes[0])
-            return Run(Kernel(Operation.ADD, one, self.widths.otherwise, other), Shape(1, 1, n, 1, 1, n))
+            return self.sum(item, values, self.widths.outputs.get(item.op.name, self.widths.otherwise))
         raise _refused(item, f"there is no kernel for {function or 'this function'}")
+
+    def sum(self, item: Item, values: list[str], out_bits: int) -> Run:
+        """A sum, of which one operand may lack channels."""
+        sources = [self.unfilled(item.op, name) for name in values]
+        shapes = [[size.value(item.binding) for size in item.graph.tensors[name].shape] for name in sources]
+        operands = list(zip(shapes, map(self.width, sources), strict=True))
+        if shapes[0] != shapes[1]:
+            operands.sort()
+        ((fewer, one), (most, other)) = operands
+        if fewer == most or quads(fewer[1]) == quads(most[1]):  # What fills up a quad is zero.
+            n = _filled(most)
+            return Run(Kernel(Operation.ADD, one, out_bits, other), Shape(1, 1, n, 1, 1, n))
+        height, width = most[2:]
+        shape = Shape(height, width, quads(fewer[1]), height, width, quads(most[1]))
+        return Run(Kernel(Operation.PADDED_ADD, one, out_bits, other), shape)
+
+    def unfilled(self, op: Op, tensor: str) -> str:
+        """What `op` reads where a fused operator only fills `tensor` up with channels of zeros for it."""
+        maker = next((o for o in self.network.ops if tensor in o.outputs), None)
+        fills = maker is not None and maker.kind == "copy" and maker.disposition is Disposition.FUSED
+        return maker.inputs[0] if maker is not None and fills and maker.into == op.name else tensor
 
     def lower(self, sizes: Mapping[str, int]) -> Program:
         """Every operator in network order, then where everything lies."""
@@ -269,7 +318,7 @@ class Lowering:
         graph = self.narrowed(from_workload(self.network, sizes))
         order = [node.name for node in graph.nodes]
         at = self.steps_of(order)
-        found = place(graph, order, "greedy", ALIGN_BITS)
+        found = place(graph, order, "exact", ALIGN_BITS, TRIES)
         return [
             Placement("ram", block.size_bits, at[block.first], at[block.last], " ".join(block.buffers),
                       found.offset_bits[block.buffers[0]])

@@ -2,6 +2,7 @@
 
     python -m accelerators.mcu.m7           every layer: measured, predicted, error
     python -m accelerators.mcu.m7 --fit     the three parameters, fitted again to the fitted shapes (needs SciPy)
+    python -m accelerators.mcu.m7 --write   m7_golden.csv anew: what the model says beside what was measured
 
 `m7_profile.csv` holds the measured cycles and the split, fixed before anything was fitted; `m7_executed.csv` the
 instructions of the profiled kernels, which are not ours.
@@ -29,6 +30,10 @@ BOUNDS = ((0.5, 1.0, 0.0), (1.0, 3.0, 12.0))
 the pipeline's six stages at worst."""
 
 BYTE = 8
+GOLDEN = "m7_golden.csv"
+KEY = ("operation", "stride", "kernel", "in_c", "in_size", "out_c", "out_size")
+"""Columns that tell shapes apart."""
+
 TEXT_BITS = 2048 * BYTE
 """About the size of the profiled kernels with what they call."""
 
@@ -43,11 +48,16 @@ class Layer:
     cycles: int
     fitted: bool
     task: Kernel
+    key: tuple[str, ...]
 
 
 def _rows(name: str) -> Iterator[dict[str, str]]:
     with (HERE / name).open(encoding="utf-8", newline="") as file:
         yield from csv.DictReader(line for line in file if not line.startswith("#"))
+
+
+def _key(row: dict[str, str]) -> tuple[str, ...]:
+    return tuple(row[name] for name in KEY)
 
 
 def _task(row: dict[str, str], executed: dict[str, str]) -> Kernel:
@@ -84,6 +94,7 @@ def profile() -> tuple[Layer, ...]:
             int(row["cycles"]),
             row["use"] == "fitted",
             _task(row, executed[row["layer"]]),
+            _key(row),
         )
         for row in _rows("m7_profile.csv")
         if row["layer"] in executed
@@ -139,12 +150,27 @@ def table(design: Design) -> Iterator[str]:
     yield f"mean of those held out {100 * mape(design, False):.1f} % (target 10 %), the largest {100 * held:.1f} %"
 
 
+def golden(design: Design) -> str:
+    """The text of `m7_golden.csv`: every profiled layer with its use, cycles by model and measured, and the error."""
+    same = {layer.key: layer for layer in profile()}
+    lines = ["layer,operation,stride,kernel,in_c,in_size,out_c,out_size,held_out,model_cycles,measured_cycles,error"]
+    for row in _rows("m7_profile.csv"):
+        model, measured = predicted(design, same[_key(row)]), int(row["cycles"])
+        held = "true" if row["use"] == "held_out" else "false"
+        numbers = f"{held},{model},{measured},{model / measured - 1:+.6f}"
+        lines.append(",".join([row["layer"], *_key(row), numbers]))
+    return "\n".join(lines) + "\n"
+
+
 def main(arguments: Sequence[str]) -> int:
     """Print the table, or fit."""
     parser = argparse.ArgumentParser(prog="python -m accelerators.mcu.m7", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--fit", action="store_true", help="fit the open parameters again")
-    design = load_design("stm32h7").design
-    if parser.parse_args(arguments).fit:
+    parser.add_argument("--write", action="store_true", help="write m7_golden.csv again")
+    design, asked = load_design("stm32h7").design, parser.parse_args(arguments)
+    if asked.write:
+        (HERE / GOLDEN).write_text(golden(design), encoding="utf-8")
+    if asked.fit:
         print(
             "\n".join(f"{name.removesuffix('_millicycles')}: {value:.3f} cycles" for name, value in fit(design).items())
         )

@@ -284,6 +284,12 @@ def add_trips(values: int) -> Trips:
     return Trips(layer=1, groups=values // 4)
 
 
+@pure
+def padded_add_trips(pixels: int, in_c: int, out_c: int) -> Trips:
+    """A sum whose input has fewer channels."""
+    return Trips(layer=1, pixels=pixels, inside_quads=pixels * (in_c // 4), groups=pixels * (out_c // 4))
+
+
 def trips(kernel: Kernel, shape: Shape) -> Trips:
     """The loop trips of any kernel: one of the pure functions above."""
     from accelerators.mcu.kernels import Operation
@@ -299,6 +305,8 @@ def trips(kernel: Kernel, shape: Shape) -> Trips:
             return vector_trips(1, s.in_h * s.in_w * s.in_c // 4, s.out_c, kernel.weight_bits)
         case Operation.ADD:
             return add_trips(s.in_h * s.in_w * s.in_c)
+        case Operation.PADDED_ADD:
+            return padded_add_trips(s.out_h * s.out_w, s.in_c, s.out_c)
         case _:
             return depthwise_trips(s.in_h, s.in_w, s.in_c, s.out_h, s.out_w, *axes)
 
@@ -358,6 +366,7 @@ LOOPS = {
     "max_pool": _POOL,
     "average_pool": _POOL,
     "add": ("layer", "groups"),
+    "padded_add": ("layer", "pixels", "inside_quads", "groups"),
 }
 """The loops that the instructions of each kind of function depend on, none the sum of others."""
 
@@ -484,6 +493,13 @@ def add_traffic(done: Trips, in_bits: int, out_bits: int, other_bits: int) -> Tr
     return Traffic(0, 0, done.groups * 4 * (in_bits + other_bits), 0, 0, 0, done.groups * 4 * out_bits)
 
 
+@pure
+def padded_add_traffic(done: Trips, in_bits: int, out_bits: int, other_bits: int) -> Traffic:
+    """Of a sum whose input has fewer channels; both operands count as input."""
+    read = done.inside_quads * 4 * in_bits + done.groups * 4 * other_bits
+    return Traffic(0, 0, read, 0, 0, 0, done.groups * 4 * out_bits)
+
+
 def traffic(isa: Isa, kernel: Kernel, shape: Shape) -> Traffic:
     """The memory traffic of any kernel: one of the pure functions above."""
     from accelerators.mcu.kernels import WITH_WEIGHTS, Operation
@@ -496,6 +512,8 @@ def traffic(isa: Isa, kernel: Kernel, shape: Shape) -> Traffic:
         return product_traffic(done, in_bits, out_bits, weight_bits, shape.out_c, columns, int(isa != Isa.XPULP))
     if operation == Operation.ADD:
         return add_traffic(done, in_bits, out_bits, weight_bits)
+    if operation == Operation.PADDED_ADD:
+        return padded_add_traffic(done, in_bits, out_bits, weight_bits)
     return pool_traffic(done, in_bits)
 
 

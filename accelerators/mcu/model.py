@@ -19,6 +19,12 @@ from hwsim.result import LITERATURE_CHECKED, UNVALIDATED
 from hwsim.workload.ir import Workload
 
 CORE = frozenset({"core"})
+NOTES = (
+    "latency: the pipeline is held to a published profile of other kernels; the kernels counted here were never timed",
+    "energy: the chip's power times time, with a power recalled from literature unless the design gives another; "
+    "never compared with a measured energy",
+)
+"""What the classes of accuracy do not say."""
 
 
 class McuModel:
@@ -43,6 +49,7 @@ class McuModel:
 
         program = lowering.lower(workload, design, binding, layers.target_of(design))
         program.structural = CORE | program_fields(design)
+        program.notes.extend(NOTES)
         return program
 
     def check(self, design: Design, parts: Parts, program: Program) -> Sequence[Violation]:

@@ -15,10 +15,11 @@ KIB = 1024 * BYTE
 
 
 class Scaling(IntEnum):
-    """One weight scale a layer, or one a channel."""
+    """One weight scale a layer, or one a channel; TQT: one a layer, and all scales powers of two."""
 
     PL = 0
     PC = 1
+    TQT = 2
 
 
 class Assignment(IntEnum):
@@ -34,7 +35,7 @@ class Quantized:
 
     weight_bits: Annotated[int, Range(2, 8), Doc("bits of a weight: 8, 4 or 2")]
     activation_bits: Annotated[int, Range(2, 8), Doc("bits of an activation between layers: 8, 4 or 2")]
-    scaling: Annotated[Scaling, Doc("scale and zero point of weights, by layer or by channel")]
+    scaling: Annotated[Scaling, Doc("scale and zero point of weights, by layer or by channel; tqt: powers of two")]
     assignment: Annotated[Assignment, Doc("uniform: the widths above; rules: cut until flash and RAM suffice")]
     flash_capacity_bits: Annotated[int, Range(KIB, 2**36), Doc("flash: code, weights and their parameters")]
     ram_bits: Annotated[int, Range(KIB, 2**36), Doc("RAM that the arena of activations lies in")]
@@ -81,7 +82,7 @@ def _ram(design: Quantized, program: Program) -> list[Violation]:
     for p in program.occupied:
         if p.level == "ram":
             for step in range(p.first, p.last + 1):
-                held[step] += p.bits
+                held[step] = max(held[step], p.address_bits + p.bits)
     step = max(range(len(held)), key=held.__getitem__, default=-1)
     if step < 0 or held[step] <= design.ram_bits:
         return []

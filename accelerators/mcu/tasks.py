@@ -111,11 +111,24 @@ def missed_share(working_lines: int, cache_lines: int) -> int:
 
 
 @pure
-def weight_lines(design: Design, task: Kernel) -> int:
-    """Lines of weights that flash delivers: each once, and again in later sweeps where the data cache lost it."""
-    whole = lines(task.weight_bits, design.line_width_bits)
-    lost = missed_share(whole, max(1, design.data_cache_bits // design.line_width_bits))
-    return whole + ceil_div(max(0, task.weight_sweeps - 1) * whole * lost, SHARE)
+def swept_lines(bits: int, sweeps: int, cache_bits: int, line_bits: int) -> int:
+    """Lines that flash delivers of what is read from end to end so often: each once, and again in later sweeps where
+    the cache lost it."""
+    whole = lines(bits, line_bits)
+    lost = missed_share(whole, max(1, cache_bits // line_bits))
+    return whole + ceil_div(max(0, sweeps - 1) * whole * lost, SHARE)
+
+
+@pure
+def flash_lines(design: Design, task: Kernel) -> int:
+    """Lines of weights and of code that flash delivers, each through its cache.
+
+    All code of a kernel is run once a sweep of the weights, for two pixels (in depthwise layers one). Loops within lie
+    in one function, and none takes more than 928 bytes (`mixes.json`): the smallest cache holds it.
+    """
+    line = design.line_width_bits
+    weights = swept_lines(task.weight_bits, task.weight_sweeps, design.data_cache_bits, line)
+    return weights + swept_lines(task.text_bits, task.weight_sweeps, design.instruction_cache_bits, line)
 
 
 @pure
@@ -133,7 +146,7 @@ def count(design: Design, task: Kernel) -> Counts:
     """
     line = design.line_width_bits
     beats = line // design.bus_width_bits + design.bus_latency_cycles
-    flash = weight_lines(design, task) + lines(task.text_bits, line)
+    flash = flash_lines(design, task)
     read = lines(task.input_bits, line) + lines(task.output_bits, line)
     written = lines(task.output_bits, line)
     bus_cycles = flash * (beats + design.flash_wait_states) + (read + written) * beats

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from hwsim.errors import EXIT_BOUND_FAILED, EXIT_OK
+from hwsim.quant.commands import Size
 
 
 @click.command("deploy")
@@ -20,6 +21,8 @@ from hwsim.errors import EXIT_BOUND_FAILED, EXIT_OK
     metavar="FILE.yaml",
     help="A table of parts of your own.",
 )
+@click.option("--flash", "flash_bits", type=Size(), help="Flash the network may take. Default: all of the part's.")
+@click.option("--ram", "ram_bits", type=Size(), help="RAM it may take, its stack included. Default: all of the part's.")
 @click.option(
     "--out", "folder", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Write the files here."
 )
@@ -32,8 +35,8 @@ from hwsim.errors import EXIT_BOUND_FAILED, EXIT_OK
     "--scheme",
     default="pc",
     show_default=True,
-    type=click.Choice(["pl", "pc"]),
-    help="One scale of weights a layer, or one a channel.",
+    type=click.Choice(["pl", "pc", "tqt"]),
+    help="One scale of weights a layer, or one a channel; tqt: powers of two.",
 )
 @click.option(
     "--samples",
@@ -44,23 +47,24 @@ from hwsim.errors import EXIT_BOUND_FAILED, EXIT_OK
 @click.option("--force", is_flag=True, help="Replace an earlier deployment in DIR.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 def deploy_command(
-    accelerator: str, workload: str, part: str, parts: Path | None, folder: Path, weights: str | None, scheme: str,
-    samples: Path | None, force: bool, as_json: bool,
+    accelerator: str, workload: str, part: str, parts: Path | None, flash_bits: int | None, ram_bits: int | None,
+    folder: Path, weights: str | None, scheme: str, samples: Path | None, force: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Write C sources, a memory plan and a report that put a network on a microcontroller."""
     from hwsim.deploy.folder import check_folder, write_folder
-    from hwsim.deploy.plugin import Request, find_deployer
+    from hwsim.deploy.plugin import Request, Target, find_deployer
     from hwsim.quant.assign import Scheme
 
     deployer = find_deployer(accelerator)
-    deployer.check(part, parts)
+    target = Target(part, parts, flash_bits, ram_bits)
+    deployer.check(target)
     check_folder(folder, force=force)
     import hwsim.quant.training  # noqa: F401  says so where PyTorch is missing
     from hwsim.deploy.source import find_source
 
     found, chosen = find_source(workload, samples), Scheme(scheme)
     image = found.samples[0].numpy().transpose(1, 2, 0)
-    request = Request(lambda bits: found.make(bits, chosen), found.widest(chosen), image, part, parts, chosen,
+    request = Request(lambda bits: found.make(bits, chosen), found.widest(chosen), image, target, chosen,
                       int(weights or 0), found.notes)  # fmt: skip
     answer = deployer.deploy(request)
     written = [] if answer.overflows else write_folder(answer.files, folder, force=force)

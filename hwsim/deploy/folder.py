@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from hwsim.document import read_json
@@ -17,14 +18,30 @@ MARK = "plan.json"
 
 def check_folder(folder: Path, *, force: bool) -> None:
     """Raise InputError unless `folder` can be written to: it is new, empty or, with `force`, an earlier deployment."""
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+    try:
+        _check_folder(folder, force)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
+def _check_folder(folder: Path, force: bool) -> None:
+    target = _target(folder)
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise _refused(folder, "must be a folder, and no link to one")
-    there = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    there = sorted(path.name for path in target.iterdir()) if target.exists() else []
     if there and not force:
         remedy = "Name another folder, or replace an earlier deployment with --force."
         raise _refused(folder, f"the folder must be empty, and holds {_some(there)}", remedy)
     if there:
         _check_earlier(folder, there)
+    above = next(parent for parent in target.parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise _refused(folder, f"nothing can be written to {above}", "Name a folder that can be written.")
+
+
+def _target(folder: Path) -> Path:
+    """Where the folder really lies; it is no link itself."""
+    return folder.absolute().parent.resolve() / folder.name if folder.name not in ("", "..") else folder.resolve()
 
 
 def _check_earlier(folder: Path, there: list[str]) -> None:
@@ -47,18 +64,32 @@ def write_folder(files: Mapping[str, str], folder: Path, *, force: bool) -> list
     Raises InputError as `check_folder` does, and where the folder can't be written; then `folder` is as it was.
     """
     check_folder(folder, force=force)
-    target = folder.absolute()
+    target = _target(folder)
+    missing = [parent for parent in target.parents if not parent.exists()]
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
-        try:
-            _fill(made, files)
-            _swap(made, target)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
-    except OSError as error:
-        raise _refused(folder, f"the files can't be written: {error.strerror}", "Name a folder that can be.") from None
+        _write(files, target)
+    except BaseException as error:
+        for parent in missing:
+            with suppress(OSError):
+                parent.rmdir()
+        if isinstance(error, OSError):
+            raise _unwritable(folder, error) from None
+        raise
     return [folder / name for name in sorted(files)]
+
+
+def _write(files: Mapping[str, str], target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
+    try:
+        _fill(made, files)
+        _swap(made, target)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _unwritable(folder: Path, error: OSError) -> InputError:
+    return _refused(folder, f"the files can't be written: {error.strerror}", "Name a folder that can be.")
 
 
 def _fill(made: Path, files: Mapping[str, str]) -> None:
@@ -84,8 +115,9 @@ def _swap(made: Path, target: Path) -> None:
     target.rename(old)
     try:
         made.rename(target)
-    except OSError:
-        old.rename(target)
+    except BaseException:  # an interrupt as well: what was there comes back
+        if not target.exists():
+            old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
 

@@ -18,6 +18,17 @@ if TYPE_CHECKING:
 ENTRY_POINT_GROUP = "hwsim.deployers"
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A part by name, the table it is in (None: the accelerator's own), and how much of its memories may be taken, for
+    None all."""
+
+    part: str
+    parts: Path | None = None
+    flash_bits: int | None = None
+    ram_bits: int | None = None
+
+
 @dataclass(frozen=True)
 class Request:
     """What is asked for: `make` gives the integer network at some bits, `widest` is that at 8 bits throughout.
@@ -29,8 +40,7 @@ class Request:
     make: Callable[[Bits], Network]
     widest: Network
     image: Reals
-    part: str
-    parts: Path | None
+    target: Target
     scheme: Scheme
     weight_bits: int = 0
     notes: Sequence[str] = ()
@@ -49,8 +59,8 @@ class Answer:
 class Deployer(Protocol):
     """The object that an entry point names."""
 
-    def check(self, part: str, parts: Path | None) -> None:
-        """Raise InputError if there is no such part: before any work is done."""
+    def check(self, target: Target) -> None:
+        """Raise InputError if there is no such part, or it has less memory: before any work is done."""
 
     def deploy(self, request: Request) -> Answer:
         """The files for a part. Raises InputError for what the part has no kernels for."""

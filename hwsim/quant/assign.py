@@ -22,10 +22,12 @@ SHARE_SLACK = 20
 
 
 class Scheme(Enum):
-    """How weights are scaled: one scale a layer (`PL`), or one a channel (`PC`)."""
+    """How weights are scaled: one scale a layer (`PL`), or one a channel (`PC`); `TQT`: one power of two a layer, as of
+    every value."""
 
     PL = "pl"
     PC = "pc"
+    TQT = "tqt"
 
 
 class Requantizer(Enum):
@@ -35,12 +37,14 @@ class Requantizer(Enum):
     PL_ICN       one scale a layer, integer channel normalization
     PC_ICN       a scale and a zero point a channel, integer channel normalization
     PC_THRESHOLDS  a scale and a zero point a channel, 2^Q - 1 thresholds of 16 bits a channel
+    PL_SHIFTS    powers of two: a bias of 16 bits a channel, two shifts
     """
 
     PL_FB = "pl+fb"
     PL_ICN = "pl+icn"
     PC_ICN = "pc+icn"
     PC_THRESHOLDS = "pc+thresholds"
+    PL_SHIFTS = "pl+shifts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +121,8 @@ def tensor_bits(elements: int, width: int) -> int:
 
 def requantizer(scheme: Scheme, weight_bits: int, output_bits: int) -> Requantizer:
     """The requantizer that mixed-precision networks use: folding where weights and output have 8 bits under PL."""
-    if scheme is Scheme.PC:
-        return Requantizer.PC_ICN
+    if scheme is not Scheme.PL:
+        return Requantizer.PC_ICN if scheme is Scheme.PC else Requantizer.PL_SHIFTS
     return Requantizer.PL_FB if weight_bits == output_bits == WIDEST else Requantizer.PL_ICN
 
 
@@ -127,9 +131,11 @@ def auxiliary_bits(kind: Requantizer, channels: int, output_bits: int, *, last: 
 
     Bias and M0 take 4 bytes, N0 and the zero point of a channel's weights 1, zero points of a layer 4 each. The last
     layer has one scale for all its channels, so that its outputs compare. Thresholds are 2 bytes each, in the last
-    layer as well.
+    layer as well. Shifts (ours, by the datapath of arXiv 1903.08066): 2 bytes of bias a channel, 1 a shift.
     """
-    if kind is Requantizer.PC_THRESHOLDS:
+    if kind is Requantizer.PL_SHIFTS:
+        size = channels * 2 + 2
+    elif kind is Requantizer.PC_THRESHOLDS:
         size = channels * (2 * ((1 << output_bits) - 1) + 1) + 2 * 4
     elif kind is Requantizer.PC_ICN:
         size = channels * (4 + 1 + 2) + 4 if last else channels * (4 + 1 + 4 + 1) + 2 * 4

@@ -47,46 +47,63 @@ def chain_of(workload: Workload) -> tuple[Layer, ...]:
     Raises InputError unless the workload is one graph of fixed sizes, run once, in which every value is read by one
     operator: the memory model knows no other.
     """
-    graph = _only_graph(workload)
+    graph = only_graph(workload)
     found = [op for op in _in_a_row(workload, graph) if op.kind in ("conv2d", "matmul")]
     if not found:
-        raise _no_chain(workload, "no convolution or matrix product with weights", "it must have a layer with weights")
+        raise not_quantizable(
+            workload, "no convolution or matrix product with weights", "it must have a layer with weights"
+        )
     names = short_names([op.module or op.name for op in found])
-    return tuple(_layer(graph, op, name) for op, name in zip(found, names, strict=True))
+    return tuple(layer_of(graph, op, name) for op, name in zip(found, names, strict=True))
 
 
-def _no_chain(workload: Workload, got: str, rule: str) -> InputError:
-    return bad_input("not-a-chain", got, f"{rule} for its bits to be chosen",
-                     "Take a network that is a chain of layers, for instance mobilenet-v1-0.5-160.",
+def not_quantizable(workload: Workload, got: str, rule: str) -> InputError:
+    """What is said of a network whose bits cannot be chosen."""
+    return bad_input("not-quantizable", got, f"{rule} for its bits to be chosen",
+                     "Take a network of layers with weights, for instance mobilenet-v1-0.5-160.",
                      key=workload.name)  # fmt: skip
 
 
-def _only_graph(workload: Workload) -> Graph:
+def only_graph(workload: Workload) -> Graph:
+    """The one graph of a workload. Raises InputError for several, for repeats and for sizes that are not fixed."""
     phases = workload.schedule()
     calls = [call for phase in phases for call in phase.calls]
     if len(calls) != 1 or phases[0].repeat is not None:
-        raise _no_chain(workload, f"{len(calls)} calls of graphs", "the network must be one graph that runs once")
+        raise not_quantizable(workload, f"{len(calls)} calls of graphs", "the network must be one graph that runs once")
     graph = workload.graphs[calls[0].graph]
     if graph.symbols or workload.symbols:
         sizes = ", ".join(sorted(graph.symbols | workload.symbols.keys()))
-        raise _no_chain(workload, f"the sizes {sizes}", "all sizes must be fixed")
+        raise not_quantizable(workload, f"the sizes {sizes}", "all sizes must be fixed")
     return graph
 
 
 def _in_a_row(workload: Workload, graph: Graph) -> list[Op]:
     """The graph's operators, each of which reads what the one before has written and nothing else but weights."""
-    readers: dict[str, list[str]] = {}
+    if found := branch_of(graph):
+        raise not_quantizable(workload, *found)
     for op in graph.ops:
         if op.disposition is Disposition.UNSUPPORTED:
-            raise _no_chain(workload, op.name, "every operator must be supported")
+            raise not_quantizable(workload, op.name, "every operator must be supported")
+    return list(graph.ops)
+
+
+def branch_of(graph: Graph) -> tuple[str, str] | None:
+    """Where a graph is no chain: what branches there, and the rule it breaks."""
+    readers: dict[str, list[str]] = {}
+    for op in graph.ops:
         values = [name for name in op.inputs if graph.tensors[name].role is not Role.WEIGHT]
         if len(values) != 1 or len(op.outputs) != 1:
-            raise _no_chain(workload, op.name, f"every operator must read one value, and this reads {len(values)},")
+            return op.name, f"every operator must read one value, and this reads {len(values)},"
         readers.setdefault(values[0], []).append(op.name)
     for value, names in readers.items():
         if len(names) > 1:
-            raise _no_chain(workload, value, f"every value must have one reader, and this has {', '.join(names)},")
-    return list(graph.ops)
+            return value, f"every value must have one reader, and this has {', '.join(names)},"
+    return None
+
+
+def is_chain(workload: Workload) -> bool:
+    """Whether `chain_of` takes a workload's graph. Raises InputError where there is not one graph of fixed sizes."""
+    return branch_of(only_graph(workload)) is None
 
 
 def short_names(modules: list[str]) -> list[str]:
@@ -95,7 +112,8 @@ def short_names(modules: list[str]) -> list[str]:
     return short if len(set(short)) == len(short) else modules
 
 
-def _layer(graph: Graph, op: Op, name: str) -> Layer:
+def layer_of(graph: Graph, op: Op, name: str) -> Layer:
+    """The layer that a convolution or a product with weights is."""
     sizes = op.sizes(NO_SIZES)
     weights = sum(
         graph.tensors[i].elements(NO_SIZES)

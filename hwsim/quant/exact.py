@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hwsim.errors import bad_input
+from hwsim.quant import branching
 from hwsim.quant.assign import (
     NARROWEST,
     WIDEST,
@@ -16,13 +17,13 @@ from hwsim.quant.assign import (
     Limits,
     Plan,
     Scheme,
-    flash_bits,
     flash_overflow,
     layer_flash_bits,
     ram_bits,
     ram_overflow,
     tensor_bits,
 )
+from hwsim.quant.branching import Flow, FlowPlan
 from hwsim.quant.chain import Layer
 from hwsim.quant.proxy import Proxy
 
@@ -35,36 +36,97 @@ def assign_exactly(layers: Sequence[Layer], limits: Limits, scheme: Scheme, prox
 
     Where no bits do, the plan has the bits that come nearest and says what is over. Raises InputError without SciPy.
     """
-    narrow = _narrowest_values(len(layers))
-    tight = Bits((NARROWEST,) * len(layers), narrow)
-    plan = Plan(tuple(layers), limits, scheme, tight)
-    over = [i for i in range(len(layers)) if ram_bits(layers, tight, i) > limits.ram_bits]
+    count = len(layers)
+    plan = Plan(
+        tuple(layers), limits, scheme, Bits((NARROWEST,) * count, (WIDEST, *(NARROWEST,) * (count - 1), WIDEST))
+    )
+    over = [i for i in range(count) if ram_bits(layers, plan.bits, i) > limits.ram_bits]
     if over:
         return replace(plan, overflows=tuple(ram_overflow(plan, i, rules=False) for i in over))
-    program = _Program(layers, limits, scheme)
-    bits = program.least(lambda i, width: proxy.weights[i][width], lambda i, width: proxy.outputs[i][width])
-    if bits is not None:
-        return replace(plan, bits=bits)
-    smallest = replace(plan, bits=program.smallest())
+
+    def bits(widths: _Widths) -> Bits:
+        return Bits(widths.weights, (WIDEST, *(widths.values[v] for v in range(1, count)), WIDEST))
+
+    program = _Program(_of_chain(layers), limits, scheme)
+    found = program.least(proxy)
+    if found:
+        return replace(plan, bits=bits(found))
+    smallest = replace(plan, bits=bits(program.smallest()))
     return replace(smallest, overflows=(flash_overflow(smallest),))
 
 
-def _narrowest_values(layers: int) -> tuple[int, ...]:
-    return (WIDEST, *(NARROWEST,) * (layers - 1), WIDEST)
+def assign_flow_exactly(flow: Flow, limits: Limits, scheme: Scheme, proxy: Proxy) -> FlowPlan:
+    """The same for a network that branches, its steps in the order given; `proxy.outputs` are those of `flow.free`."""
+
+    def planned(widths: _Widths) -> FlowPlan:
+        of_root = {root: widths.values.get(root, WIDEST) for root in flow.root}
+        return FlowPlan(flow, limits, scheme, widths.weights, tuple(of_root[root] for root in flow.root))
+
+    tight = planned(_Widths((NARROWEST,) * len(flow.layers), dict.fromkeys(flow.free, NARROWEST)))
+    if over := branching.ram_overflows(tight, rules=False):
+        return replace(tight, overflows=over)
+    program = _Program(_of_flow(flow), limits, scheme)
+    found = program.least(proxy)
+    if found:
+        return planned(found)
+    smallest = planned(program.smallest())
+    return replace(smallest, overflows=branching.flash_overflows(smallest))
+
+
+@dataclass(frozen=True, slots=True)
+class _Widths:
+    """Widths of the layers' weights, in order, and of the free values, by number."""
+
+    weights: tuple[int, ...]
+    values: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """What the limits see. Values are numbered; those that are not `free` have 8 bits.
+
+    `writes`: the value that each layer with weights writes. `live`: (value, elements) of each tensor in RAM, by step.
+    """
+
+    layers: Sequence[Layer]
+    writes: tuple[int, ...]
+    free: tuple[int, ...]
+    live: tuple[tuple[tuple[int, int], ...], ...]
+
+    def ram_bits(self, step: int, values: Mapping[int, int]) -> int:
+        return sum(tensor_bits(elements, values.get(v, WIDEST)) for v, elements in self.live[step])
+
+    def flash_bits(self, scheme: Scheme, widths: _Widths) -> int:
+        last = len(self.layers) - 1
+        return sum(layer_flash_bits(layer, scheme, widths.weights[i], widths.values.get(self.writes[i], WIDEST),
+                                    last=i == last) for i, layer in enumerate(self.layers))  # fmt: skip
+
+
+def _of_chain(layers: Sequence[Layer]) -> _Network:
+    """Value 0 goes in, value i comes out of layer i - 1; the two that a pool lies between are one in width."""
+    live = tuple(((i, layer.inputs), (i + 1, layer.outputs)) for i, layer in enumerate(layers))
+    return _Network(layers, tuple(range(1, len(layers) + 1)), tuple(range(1, len(layers))), live)
+
+
+def _of_flow(flow: Flow) -> _Network:
+    writes = tuple(flow.root[step.writes] for step in flow.steps if step.layer)
+    live = tuple(tuple((flow.root[v], flow.elements[v]) for v in sorted(values)) for values in flow.lives)
+    return _Network(flow.layers, writes, flow.free, live)
 
 
 class _Program:
     """One binary per tensor and width; under PL also one per hidden layer whose batch norm is folded.
 
-    Columns: weights of layer i at width k, then the value after layer i at width k (the last layer's is fixed), then
-    the folded ones.
+    Columns: weights of layer i at width k, then each free value at width k, then the folded ones.
     """
 
-    def __init__(self, layers: Sequence[Layer], limits: Limits, scheme: Scheme) -> None:
-        self.layers, self.limits, self.scheme = layers, limits, scheme
-        self.hidden = len(layers) - 1
-        self.folds = self.hidden if scheme is Scheme.PL else 0
-        self.columns = (len(layers) + self.hidden) * len(WIDTHS) + self.folds
+    def __init__(self, network: _Network, limits: Limits, scheme: Scheme) -> None:
+        self.network, self.limits, self.scheme = network, limits, scheme
+        self.layers = network.layers
+        self.place = {value: len(self.layers) + at for at, value in enumerate(network.free)}
+        self.tensors = len(self.layers) + len(network.free)
+        self.folds = len(self.layers) - 1 if scheme is Scheme.PL else 0
+        self.columns = self.tensors * len(WIDTHS) + self.folds
         self.rows: list[tuple[dict[int, float], float, float]] = []
         self._one_width_each()
         self._ram()
@@ -73,64 +135,68 @@ class _Program:
     def weight(self, i: int, width: int) -> int:
         return i * len(WIDTHS) + WIDTHS.index(width)
 
-    def value(self, i: int, width: int) -> int:
-        return (len(self.layers) + i) * len(WIDTHS) + WIDTHS.index(width)
+    def value(self, value: int, width: int) -> int:
+        return self.place[value] * len(WIDTHS) + WIDTHS.index(width)
 
     def fold(self, i: int) -> int:
         return self.columns - self.folds + i
 
     def _one_width_each(self) -> None:
-        for tensor in range(len(self.layers) + self.hidden):
+        for tensor in range(self.tensors):
             self.rows.append(({tensor * len(WIDTHS) + k: 1.0 for k in range(len(WIDTHS))}, 1, 1))
 
     def _ram(self) -> None:
-        for i, layer in enumerate(self.layers):
+        for live in dict.fromkeys(self.network.live):
             row: dict[int, float] = {}
             fixed = 0
-            for count, at in ((layer.inputs, i - 1), (layer.outputs, i)):
-                if 0 <= at < self.hidden:
-                    row |= {self.value(at, width): tensor_bits(count, width) / 8 for width in WIDTHS}
-                else:
-                    fixed += tensor_bits(count, WIDEST)
+            for value, elements in live:
+                if value not in self.place:
+                    fixed += tensor_bits(elements, WIDEST)
+                    continue
+                for width in WIDTHS:
+                    column = self.value(value, width)
+                    row[column] = row.get(column, 0.0) + tensor_bits(elements, width) / 8
             if row:
                 self.rows.append((row, 0, (self.limits.ram_bits - fixed) // 8))
 
     def _folding(self) -> None:
         """A layer folds its norm exactly where its weights and its output have 8 bits."""
         for i in range(self.folds):
-            both = {self.fold(i): 1.0, self.weight(i, WIDEST): -1.0, self.value(i, WIDEST): -1.0}
-            self.rows.append((both, -1, 1))
-            self.rows.append(({self.fold(i): 1.0, self.weight(i, WIDEST): -1.0}, -1, 0))
-            self.rows.append(({self.fold(i): 1.0, self.value(i, WIDEST): -1.0}, -1, 0))
+            fold, weight, out = self.fold(i), self.weight(i, WIDEST), self.network.writes[i]
+            if out not in self.place:
+                self.rows.append(({fold: 1.0, weight: -1.0}, 0, 0))
+                continue
+            self.rows.append(({fold: 1.0, weight: -1.0, self.value(out, WIDEST): -1.0}, -1, 1))
+            self.rows.append(({fold: 1.0, weight: -1.0}, -1, 0))
+            self.rows.append(({fold: 1.0, self.value(out, WIDEST): -1.0}, -1, 0))
 
     def flash(self) -> dict[int, float]:
         """Bytes of flash that each column brings."""
         row = {}
         for i, layer in enumerate(self.layers):
-            last = i == self.hidden
+            last = i == len(self.layers) - 1
             for width in WIDTHS:
                 # An output below 8 bits never folds; what folding saves is the fold column's.
                 output = WIDEST if last else NARROWEST
-                size = layer_flash_bits(layer, self.scheme, width, output, last=last)
-                row[self.weight(i, width)] = size / 8
+                row[self.weight(i, width)] = layer_flash_bits(layer, self.scheme, width, output, last=last) / 8
         for i in range(self.folds):
             folded = layer_flash_bits(self.layers[i], self.scheme, WIDEST, WIDEST, last=False)
             row[self.fold(i)] = folded / 8 - row[self.weight(i, WIDEST)]
         return row
 
-    def least(self, of_weights: Callable[[int, int], float], of_values: Callable[[int, int], float]) -> Bits | None:
-        """The bits of least cost; None where none meet the limits."""
+    def least(self, proxy: Proxy) -> _Widths | None:
+        """The widths of least loss; None where none meet the limits."""
         costs = [0.0] * self.columns
         for width in WIDTHS:
-            for i in range(len(self.layers)):
-                costs[self.weight(i, width)] = of_weights(i, width)
-            for i in range(self.hidden):
-                costs[self.value(i, width)] = of_values(i, width)
+            for i, cost in enumerate(proxy.weights):
+                costs[self.weight(i, width)] = cost[width]
+            for value, cost in zip(self.network.free, proxy.outputs, strict=True):
+                costs[self.value(value, width)] = cost[width]
         rows = [*self.rows, (self.flash(), -math.inf, self.limits.flash_bits // 8)]
         return self._solved(costs, rows, self._meets)
 
-    def smallest(self) -> Bits:
-        """The bits with the least flash among those that meet the limit of RAM."""
+    def smallest(self) -> _Widths:
+        """The widths with the least flash among those that meet the limit of RAM."""
         costs = [0.0] * self.columns
         for column, size in self.flash().items():
             costs[column] = size
@@ -138,30 +204,32 @@ class _Program:
         assert found is not None, "the narrowest values fit RAM"
         return found
 
-    def _fits_ram(self, bits: Bits) -> bool:
-        return all(ram_bits(self.layers, bits, i) <= self.limits.ram_bits for i in range(len(self.layers)))
+    def _fits_ram(self, widths: _Widths) -> bool:
+        steps = range(len(self.network.live))
+        return all(self.network.ram_bits(i, widths.values) <= self.limits.ram_bits for i in steps)
 
-    def _meets(self, bits: Bits) -> bool:
-        return self._fits_ram(bits) and flash_bits(self.layers, bits, self.scheme) <= self.limits.flash_bits
+    def _meets(self, widths: _Widths) -> bool:
+        return self._fits_ram(widths) and self.network.flash_bits(self.scheme, widths) <= self.limits.flash_bits
 
     def _solved(
-        self, costs: list[float], rows: list[tuple[dict[int, float], float, float]], legal: Callable[[Bits], bool]
-    ) -> Bits | None:
-        """The solver's bits, held against the limits in integers: its tolerance lets it overstep them by a byte, and
-        bits that do are cut off and the program solved again."""
+        self, costs: list[float], rows: list[tuple[dict[int, float], float, float]], legal: Callable[[_Widths], bool]
+    ) -> _Widths | None:
+        """The solver's widths, held against the limits in integers: its tolerance lets it overstep them by a byte, and
+        widths that do are cut off and the program solved again."""
         while True:
             chosen = _solve(costs, rows)
             if chosen is None:
                 return None
-            bits = self._bits(chosen)
-            if legal(bits):
-                return bits
+            widths = self._widths(chosen)
+            if legal(widths):
+                return widths
             held = {column: 1.0 for column in chosen if column < self.columns - self.folds}
             rows.append((held, 0, len(held) - 1))
 
-    def _bits(self, chosen: Sequence[int]) -> Bits:
-        widths = [WIDTHS[c % len(WIDTHS)] for c in sorted(chosen) if c < self.columns - self.folds]
-        return Bits(tuple(widths[: len(self.layers)]), (WIDEST, *widths[len(self.layers) :], WIDEST))
+    def _widths(self, chosen: Sequence[int]) -> _Widths:
+        found = [WIDTHS[c % len(WIDTHS)] for c in sorted(chosen) if c < self.columns - self.folds]
+        count = len(self.layers)
+        return _Widths(tuple(found[:count]), dict(zip(self.network.free, found[count:], strict=True)))
 
 
 def _solve(costs: Sequence[float], rows: Sequence[tuple[dict[int, float], float, float]]) -> list[int] | None:

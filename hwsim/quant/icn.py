@@ -64,11 +64,12 @@ def fixed_point(multiplier: float) -> tuple[int, int]:
     """
     if multiplier == 0:
         return 0, 0
-    mantissa, exponent = math.frexp(multiplier)
+    finite = math.isfinite(multiplier)
+    mantissa, exponent = math.frexp(multiplier if finite else 1.0)
     m0 = round(mantissa * (1 << 31))
     if abs(m0) == 1 << 31:
         m0, exponent = m0 // 2, exponent + 1
-    if exponent > LARGEST_N0 or not math.isfinite(multiplier):
+    if exponent > LARGEST_N0 or not finite:
         raise bad_input("multiplier", multiplier, f"a layer's multiplier is below 2^{LARGEST_N0}",
                         "Look at the scales of its input, its weights and its output.")  # fmt: skip
     return m0, max(exponent, SMALLEST_N0)

@@ -36,7 +36,8 @@ def infer_all(network: Network, codes: Ints) -> dict[str, Ints]:
     if found.ndim != 4 or found.shape[1:] != value.shape:
         raise bad_input("shape", found.shape, f"input codes have the shape (batch, {', '.join(map(str, value.shape))})")
     if found.size and not 0 <= found.min() <= found.max() < 1 << value.bits:
-        raise bad_input("range", int(found.max()), f"input codes have {value.bits} bits")
+        wrong = found.min() if found.min() < 0 else found.max()
+        raise bad_input("range", int(wrong), f"input codes have {value.bits} bits")
     values = {network.input: found}
     for layer in network.layers:
         values[layer.output] = _run(network, layer, values)
@@ -58,7 +59,8 @@ def _run(network: Network, layer: Layer, values: dict[str, Ints]) -> Ints:
     if isinstance(layer, Add):
         terms = zip(layer.inputs, layer.factors, strict=True)
         total = sum(
-            (factor * (values[name] - network.values[name].zero) for name, factor in terms), start=np.zeros(1, np.int64)
+            (factor * _widened(values[name] - network.values[name].zero, out.shape[2]) for name, factor in terms),
+            start=np.zeros(1, np.int64),
         )
         return layer.requantization.codes(total, out.zero, out.bits)
     codes, source = values[layer.input], network.values[layer.input]
@@ -68,6 +70,11 @@ def _run(network: Network, layer: Layer, values: dict[str, Ints]) -> Ints:
     if isinstance(layer.requantization, Thresholds):
         return layer.requantization.codes(phi)
     return layer.requantization.codes(phi, out.zero, out.bits)
+
+
+def _widened(centred: Ints, channels: int) -> Ints:
+    """Codes less their zero point, filled up with zeros to so many channels."""
+    return np.pad(centred, (*((0, 0),) * (centred.ndim - 1), (0, channels - centred.shape[-1])))
 
 
 def accumulators(layer: Product, centred: Ints) -> Ints:

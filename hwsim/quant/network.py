@@ -99,7 +99,8 @@ class Pool:
 class Add:
     """An element-wise sum of two values: Y = clamp(Zy + floor(M*(A1*(X1 - Z1) + A2*(X2 - Z2) + Bq))).
 
-    The factors A are to each other as the scales of the two values; of one scale, both are 1.
+    The factors A are to each other as the scales of the two values; of one scale, both are 1. The channels that one of
+    them lacks at its end count as zeros.
     """
 
     name: str
@@ -114,13 +115,22 @@ Layer = Product | Pool | Add
 
 @dataclass(frozen=True)
 class Network:
-    """Layers in the order they run, over the values they name; made by `hwsim.quant.training.convert` or by hand."""
+    """Layers in the order they run, over the values they name; made by `hwsim.quant.training.convert` or by hand.
+
+    `heads` are further outputs, of a network with several.
+    """
 
     name: str
     values: Mapping[str, Value]
     layers: tuple[Layer, ...]
     input: str
     output: str
+    heads: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The values it is run for, `output` first."""
+        return (self.output, *self.heads)
 
     def flash_bits(self) -> int:
         """Size of all packed weights."""
@@ -144,8 +154,9 @@ def check(network: Network) -> Network:
                 raise bad_input("order", name, "no layer before has written this value", key=layer.name)
         _check_shape(network, layer)
         written.add(layer.output)
-    if network.output not in written:
-        raise bad_input("order", network.output, "no layer writes the network's output")
+    for name in network.outputs:
+        if name not in written:
+            raise bad_input("order", name, "no layer writes the network's output")
     return network
 
 
@@ -156,8 +167,10 @@ def _check_shape(network: Network, layer: Layer) -> None:
         a, b = layer.factors
         apart = abs(values[0].scale * b - values[1].scale * a) / max(v.scale for v in values)
         # Factors are rounded, but for 1 and 1, which say that the scales are the same.
-        if any(v.shape != out.shape for v in values) or min(a, b) < 1 or apart > (0.501 if (a, b) != (1, 1) else 0):
-            rule = "both inputs of a sum have its shape, and scales in the ratio of its factors"
+        apart_by_rounding = 0.501 if (a, b) != (1, 1) else 0
+        shapes = max(v.shape for v in values) == out.shape and len({v.shape[:2] for v in values}) == 1
+        if not shapes or min(a, b) < 1 or apart > apart_by_rounding:
+            rule = "one input of a sum has its shape, the other at most its channels, scales in its factors' ratio"
             raise bad_input("shape", layer.name, rule)
         return
     height, width, channels = source.shape

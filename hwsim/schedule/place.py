@@ -6,7 +6,7 @@ bound, and a checker that shares no code with them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -16,7 +16,8 @@ from hwsim.schedule.graph import Graph, Node, bits, is_order
 
 BYTE_BITS = 8
 TRY_LIMIT = 20_000
-"""Blocks that the exact search puts down before it gives the best placement found: some seconds."""
+"""Blocks that the exact search puts down before it gives the best placement found: seconds for a hundred blocks, about
+a minute for three hundred."""
 
 
 class Block(NamedTuple):
@@ -140,6 +141,14 @@ def _quick(blocks: Sequence[Block], align_bits: int) -> list[list[tuple[Block, i
 # --- exact ------------------------------------------------------------------------------------------------------
 
 
+class _Stack(NamedTuple):
+    """Some blocks put down: their offsets, the lowest offset that each block may have, and the offset of the last."""
+
+    offsets: dict[int, int]
+    floor: list[int]
+    lowest: int
+
+
 class _Exact:
     """Branch and bound over the ways to stack blocks.
 
@@ -157,34 +166,44 @@ class _Exact:
         self.tried = 0
 
     def run(self) -> None:
-        """Search until the bound is met, every stack was tried, or `limit` of them were."""
-        self._stack({}, [0] * len(self.blocks), 0)
+        """Search until the bound is met, every stack was tried, or `limit` of them were.
+
+        Depth first, without recursion, whose depth would be the number of blocks.
+        """
+        open_ = [self._stack({}, [0] * len(self.blocks), 0)]
+        while open_ and not self.done:
+            higher = next(open_[-1], None)
+            if higher is None:
+                open_.pop()
+            elif len(higher.offsets) < len(self.blocks):
+                open_.append(self._stack(*higher))
+            else:
+                self.best = [(b, higher.offsets[i]) for i, b in enumerate(self.blocks)]
+                self.height = _height(self.best)
 
     @property
     def done(self) -> bool:
         """Whether nothing better is to be found, or no more may be tried."""
         return self.height <= self.bound_bits or self.tried >= self.limit
 
-    def _stack(self, offsets: dict[int, int], floor: list[int], lowest: int) -> None:
-        if len(offsets) == len(self.blocks):
-            self.best = [(b, offsets[i]) for i, b in enumerate(self.blocks)]
-            self.height = _height(self.best)
-            return
+    def _stack(self, offsets: dict[int, int], floor: list[int], lowest: int) -> Iterator[_Stack]:
+        """The stacks with one block more, lowest first, that may stay below the best arena so far."""
         todo = [i for i in range(len(self.blocks)) if i not in offsets and floor[i] >= lowest]
         for i in sorted(todo, key=lambda i: (floor[i], -self.blocks[i].size_bits)):
-            if self.done:
+            self.tried += 1
+            raised = self._raised(i, floor)
+            now = {**offsets, i: floor[i]}
+            if self._reach(now, raised, floor[i]) < self.height:
+                yield _Stack(now, raised, floor[i])
+            elif self.done:
                 return
-            self._put(i, offsets, floor)
 
-    def _put(self, i: int, offsets: dict[int, int], floor: list[int]) -> None:
-        self.tried += 1
+    def _raised(self, i: int, floor: list[int]) -> list[int]:
         top = _up(floor[i] + self.blocks[i].size_bits, self.align_bits)
         raised = list(floor)
         for j in self.meeting[i]:
             raised[j] = max(raised[j], top)
-        now = {**offsets, i: floor[i]}
-        if self._reach(now, raised, floor[i]) < self.height:
-            self._stack(now, raised, floor[i])
+        return raised
 
     def _reach(self, offsets: dict[int, int], floor: list[int], lowest: int) -> int:
         """The arena is at least this high: what is live at once and not placed lies on what is placed."""

@@ -32,6 +32,9 @@ from hwsim.workload.ir import Attr
 
 Rule = Callable[[Call], Cost]
 
+CHANNEL_SIDES = 6
+"""Both sides of width, height and channels, as padding counts them."""
+
 
 # --- free operators ---------------------------------------------------------------------------------------------
 
@@ -80,10 +83,22 @@ def _to(call: Call) -> Cost:
 
 def _pad(call: Call) -> Cost:
     cost = _copy(call)
-    if folded_padding(call.node) is None:
-        return cost
-    reader = next(users_of(call.node))
-    return fused(cost, reader, "zero padding of the convolution that alone reads it")
+    if folded_padding(call.node) is not None:
+        return fused(cost, next(users_of(call.node)), "zero padding of the convolution that alone reads it")
+    if _fills_sum(call.node):
+        return fused(cost, next(users_of(call.node)), "channels of zeros for the sum that alone reads them")
+    return cost
+
+
+def _fills_sum(node: Node) -> bool:
+    """Whether `node` adds channels of zeros behind an image's own for the one sum that reads it: a sum can leave out
+    what it need not read."""
+    args, readers = arguments(node), list(users_of(node))
+    zeros = op_name(node) in ("pad", "constant_pad_nd") and args.get("mode", "constant") == "constant"
+    if not zeros or args["value"] or len(args["pad"]) != CHANNEL_SIDES or any(args["pad"][:-1]):
+        return False
+    more = args["pad"][-1]
+    return isinstance(more, int) and more > 0 and len(readers) == 1 and op_name(readers[0]) == "add"
 
 
 def _concat(call: Call) -> Cost:

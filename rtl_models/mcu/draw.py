@@ -1,12 +1,13 @@
 """Draws the cases of every core and writes their files: python -m rtl_models.mcu.draw
 
 A family is a class of layer shapes with the bits of input and weights. Held out are whole classes of shapes and whole
-pairs of bits on every core, and all of CV32E40P.
+pairs of bits on every core, and all of CV32E40P. Layers that rescale by shifts came later: they have a file of their
+own for each core, and all of them are held out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,8 @@ CORES = ("picorv32", "vexriscv", "ibex", "cv32e40p")
 LAYERS = 208
 """Layers drawn for each core; VexRiscv runs the first PAIRS of its own with cold and with warm caches."""
 PAIRS = 120
+SHIFTED_LAYERS = 24
+SHIFTED_SHAPES = ("conv3", "pw", "dw3", "fc", "conv3s2", "dw5")
 LARGEST_MACS = 8000
 ALIASED_BITS = 8 * 4096
 """Arrays so far apart fall on the same lines of a 4 KiB cache with one way."""
@@ -28,6 +31,9 @@ HELD_OUT_SHAPES = ("conv5", "pw-wide", "fc-long", "dw3s2", "avg-all", "add-alias
 HELD_OUT_BITS = ((8, 2), (4, 8), (2, 4))
 """Bits of (input, weight)."""
 HELD_OUT_CORE = "cv32e40p"
+
+DRAWN_SCHEMES = (Scheme.PL_FB, Scheme.PL_ICN, Scheme.PC_ICN, Scheme.THRESHOLDS)
+"""Those that were there when the cases were drawn; `SHIFTS` has families of its own."""
 
 Rng = np.random.Generator
 
@@ -85,11 +91,11 @@ SHAPES: Mapping[str, Callable[[Rng], dict[str, object]]] = {
 }
 
 
-def draw(rng: Rng, shape: str) -> Task:
-    """A task of one class of shapes, of at most LARGEST_MACS."""
+def draw(rng: Rng, shape: str, among: Sequence[Scheme] = DRAWN_SCHEMES) -> Task:
+    """A task of one class of shapes with a scheme out of `among`, of at most LARGEST_MACS."""
     while True:
         bits = [int(rng.choice(BITS)) for _ in range(3)]
-        schemes = [s for s in Scheme if s != Scheme.THRESHOLDS or bits[2] < 8]
+        schemes = [s for s in among if s != Scheme.THRESHOLDS or bits[2] < 8]
         task = Task(Operation.CONV, Scheme(int(rng.choice(schemes))), *bits, 1, 1, 4, 4, 1, 1, 0, False, False, 0)
         task = replace(task, **SHAPES[shape](rng))
         if macs_of(shape_of(task), kernel_of(task)) <= LARGEST_MACS:
@@ -102,6 +108,16 @@ def layers(core: str) -> Iterator[tuple[str, Task]]:
     for number in range(PAIRS if core == "vexriscv" else LAYERS):
         shape = list(SHAPES)[number % len(SHAPES)]
         task = draw(rng, shape)
+        dotted = core == "cv32e40p" and bool(rng.integers(0, 2))
+        yield shape, replace(task, dot=dotted, warm=bool(rng.integers(0, 2)))
+
+
+def shifted_layers(core: str) -> Iterator[tuple[str, Task]]:
+    """The same of the layers that rescale by shifts."""
+    rng = np.random.default_rng([6, CORES.index(core)])
+    for number in range(SHIFTED_LAYERS):
+        shape = SHIFTED_SHAPES[number % len(SHIFTED_SHAPES)]
+        task = draw(rng, shape, (Scheme.SHIFTS,))
         dotted = core == "cv32e40p" and bool(rng.integers(0, 2))
         yield shape, replace(task, dot=dotted, warm=bool(rng.integers(0, 2)))
 
@@ -152,10 +168,24 @@ SPLIT_OF_CORE = """\
   made necessary later are nothing in this one."""
 
 
+SPLIT_OF_SHIFTS = """\
+  All are held out. The model of the cores was complete before these kernels were written, and nothing in it changed."""
+
+
 def text(core: str) -> str:
     """The case file of a core."""
     drawn = list(runs(core))
     families = sorted({family(shape, task) for shape, task in drawn if held_out(core, shape, task)})
+    return _file(core, drawn, families, SPLIT_OF_CORE if core == HELD_OUT_CORE else SPLIT)
+
+
+def shifted_text(core: str) -> str:
+    """The case file of the layers that rescale by shifts."""
+    drawn = list(shifted_layers(core))
+    return _file(core, drawn, sorted({family(shape, task) for shape, task in drawn}), SPLIT_OF_SHIFTS)
+
+
+def _file(core: str, drawn: Sequence[tuple[str, Task]], families: Sequence[str], split: str) -> str:
     cases = "\n".join(_line(number, shape, task) for number, (shape, task) in enumerate(drawn, 1))
     return f"""# Layers on {core}. Written by draw.py; edit that, not this.
 # The families under `held_out` were fixed before the model of the core was compared with it.
@@ -168,7 +198,7 @@ tolerance:
   reason: cycles of instructions are those of the documentation, and what it leaves out is not in the model
 held_out: [{", ".join(families)}]
 split: >-
-{SPLIT_OF_CORE if core == HELD_OUT_CORE else SPLIT}
+{split}
 cases:
 {cases}
 """
@@ -179,6 +209,7 @@ def main() -> None:
     for core in CORES:
         (FOLDER / core).mkdir(exist_ok=True)
         (FOLDER / core / "cases.yaml").write_text(text(core), encoding="utf-8")
+        (FOLDER / core / "shifts.yaml").write_text(shifted_text(core), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from accelerators.mcu import kernels
 from accelerators.mcu.emulate import load
-from accelerators.mcu.kernels import Kernel, LayerData, Shape, arrays_of, layer_struct
+from accelerators.mcu.kernels import POINTERS, Kernel, LayerData, Shape, arrays_of, layer_struct
 from accelerators.mcu.toolchain import C_FOLDER, Isa, build
 from hwsim.errors import bad_input
 from hwsim.pure import ceil_div
@@ -80,6 +82,22 @@ def image_of(isa: Isa, kernel: Kernel, shape: Shape, data: LayerData, calls: int
         rule = f"a layer must fit into {MEMORY_BYTES - STACK_BYTES} bytes with its code"
         raise bad_input("memory", len(content), rule, "Make it smaller.")
     return Image(bytes(content), base, output * calls, calls)
+
+
+def network_of(isa: Isa, folder: Path, output_bytes: int) -> tuple[bytes, int]:
+    """The memory for one run of the network deployed to `folder` on its own check: where the result lies, a word that
+    counts wrong bytes and then the bytes of the first output."""
+    said = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.[ch]")))).hexdigest()[:16]
+    arena = """-DNETWORK_ARENA=__attribute__((section(".arena")))"""
+    options = ("-r", "-I", str(folder), arena, f"-DNETWORK_{said}")
+    content = bytearray(
+        linked(isa, [build(isa, [*sorted(folder.glob("*.c")), FOLDER / "network.c"], options)], "deployed")
+    )
+    base = _append(content, UNWRITTEN * (WORD_BYTES + output_bytes), 0)
+    layer = _append(content, layer_struct(dict.fromkeys(POINTERS, 0) | {"output": base}, Shape(1, 1, 4, 1, 1, 4),
+                                          LayerData(np.zeros(0, np.int64))), 0)  # fmt: skip
+    set_parameters(content, 1, layer)
+    return bytes(content), base
 
 
 def set_parameters(content: bytearray, calls: int, layer: int) -> None:

@@ -9,7 +9,17 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accelerators.mcu.kernels import PER_CHANNEL, WITH_WEIGHTS, Kernel, LayerData, Operation, Scheme, Shape, random_data
+from accelerators.mcu.kernels import (
+    PER_CHANNEL,
+    SUMS,
+    WITH_WEIGHTS,
+    Kernel,
+    LayerData,
+    Operation,
+    Scheme,
+    Shape,
+    random_data,
+)
 from hwsim.config import Doc, Range
 
 Ints = NDArray[np.int64]
@@ -20,7 +30,7 @@ class Task:
     """One layer. Kernels, strides and padding are square. What an operation does not use is 1, 0 or ignored."""
 
     operation: Annotated[Operation, Doc("conv, pointwise, dense, depthwise, max_pool, average_pool or add")]
-    scheme: Annotated[Scheme, Doc("how sums become outputs: pl_fb, pl_icn, pc_icn or thresholds")]
+    scheme: Annotated[Scheme, Doc("how sums become outputs: pl_fb, pl_icn, pc_icn, thresholds or shifts")]
     input_bits: Annotated[int, Range(2, 8), Doc("width of an input value: 8, 4 or 2")]
     weight_bits: Annotated[int, Range(2, 8), Doc("width of a weight, or of the second operand of add")]
     output_bits: Annotated[int, Range(2, 8), Doc("width of an output value")]
@@ -87,10 +97,18 @@ def scaled(sums: Ints, multipliers: Ints, shifts: Ints, zero: int, bits: int) ->
     return np.clip((high >> np.maximum(0, shifts)) + zero, 0, 2**bits - 1)
 
 
+def rounded(values: Ints, right: int) -> Ints:
+    """values / 2^right to the nearest integer, halves to even: exact in float64, which holds 53 bits."""
+    return np.rint(values * 2.0**-right).astype(np.int64)
+
+
 def requantized(kernel: Kernel, data: LayerData, sums: Ints) -> Ints:
     """The outputs of sums of products, channels last."""
     if kernel.scheme == Scheme.THRESHOLDS:
         return (wrapped(sums)[..., None] >= data.thresholds).sum(axis=-1)
+    if kernel.scheme == Scheme.SHIFTS:
+        middle = np.clip(rounded(sums, data.shift), -(2**15), 2**15 - 1) + data.thresholds[:, 0]
+        return np.clip(rounded(middle, data.multiplier) + data.output_zero, 0, 2**kernel.out_bits - 1)
     sums = wrapped(sums + data.bias)
     if kernel.scheme == Scheme.PL_FB:
         return scaled(sums, np.int64(data.multiplier), np.int64(data.shift), data.output_zero, kernel.out_bits)
@@ -156,15 +174,17 @@ def pooled(kernel: Kernel, shape: Shape, data: LayerData) -> Ints:
 
 
 def added(kernel: Kernel, data: LayerData) -> Ints:
-    """The element-wise sum."""
-    sums = (data.inputs - data.input_zero) * data.input_scale + (data.other - data.other_zero) * data.other_scale
+    """The element-wise sum; channels that the first operand lacks are zeros."""
+    lacking = data.other.shape[-1] - data.inputs.shape[-1]
+    inputs = np.pad(data.inputs, ((0, 0), (0, 0), (0, lacking)), constant_values=data.input_zero)
+    sums = (inputs - data.input_zero) * data.input_scale + (data.other - data.other_zero) * data.other_scale
     sums = wrapped(sums + data.bias[0])
     return scaled(sums, np.int64(data.multiplier), np.int64(data.shift), data.output_zero, kernel.out_bits)
 
 
 def golden(kernel: Kernel, shape: Shape, data: LayerData) -> Ints:
     """The outputs of a layer, (out_h, out_w, out_c)."""
-    if kernel.operation == Operation.ADD:
+    if kernel.operation in SUMS:
         return added(kernel, data)
     if kernel.operation in WITH_WEIGHTS:
         return requantized(kernel, data, weighted(kernel, shape, data))

@@ -65,6 +65,14 @@ BODIES: Mapping[str, Sequence[str]] = {
     "call and return": ("jal ra, 9f", *_NOPS),
     "two loads on one line": ("li a6, 0x9000", "li a5, 0x9004", "lw a4, 0(a6)", "lw a4, 0(a5)", *_NOPS),
     "two loads 4 KiB apart": ("li a6, 0x9000", "li a5, 0xA000", "lw a4, 0(a6)", "lw a4, 0(a5)", *_NOPS),
+    "four stores, then both": (
+        "li a6, 0x9000",
+        "li a5, 0xA000",
+        *("sw a2, 0(a1)",) * 4,
+        "lw a4, 0(a6)",
+        "lw a4, 0(a5)",
+        *_NOPS,
+    ),
     "1200 nops": ("nop",) * 1200,
 }
 

@@ -71,7 +71,7 @@ INLINE void all_taps(const uint8_t *x, int32_t x_stride, const uint8_t *w, int32
 /* One output pixel from the window in `columns`. */
 INLINE void pixel(const struct nn_layer *layer, uint8_t *out, int weight_bits, int out_bits, enum nn_scheme scheme)
 {
-    int per_channel = scheme == NN_PC_ICN || scheme == NN_THRESHOLDS;
+    int per_channel = !NN_ONE_ZERO(scheme);
     int32_t taps = layer->kernel_h * layer->kernel_w, zero = layer->input_zero, channel = 0;
     int32_t w_stride = (layer->out_c >> 2) * QUAD_BYTES(weight_bits);
     const uint8_t *x = layer->columns, *w = layer->weights;
@@ -81,7 +81,7 @@ INLINE void pixel(const struct nn_layer *layer, uint8_t *out, int weight_bits, i
         uint32_t packed = 0;
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
-            sums[i] = scheme == NN_THRESHOLDS ? 0 : layer->bias[channel + i];
+            sums[i] = NN_STARTS_AT_0(scheme) ? 0 : layer->bias[channel + i];
             zeros[i] = per_channel ? layer->weight_zeros[channel + i] : layer->weight_zero;
         }
         all_taps(x, layer->out_c, w, w_stride, taps, zero, zeros, sums, weight_bits);

@@ -90,6 +90,14 @@ INLINE int32_t clamp_bits(int32_t v, int bits)
     return r;
 }
 
+/* v clamped to 16 bits with a sign. */
+INLINE int32_t clamp_16(int32_t v)
+{
+    int32_t r;
+    __asm__("ssat %0, #16, %1" : "=r"(r) : "r"(v));
+    return r;
+}
+
 #else
 
 /* v clamped to 0 .. 2^bits - 1, without a branch: the number of instructions must not depend on the data. */
@@ -98,6 +106,12 @@ INLINE int32_t clamp_bits(int32_t v, int bits)
     int32_t max = (1 << bits) - 1;
     v &= ~(v >> 31);
     return (v | ((max - v) >> 31)) & max;
+}
+
+/* v, below 2^31 - 2^15, clamped to 16 bits with a sign. */
+INLINE int32_t clamp_16(int32_t v)
+{
+    return clamp_bits(v + 0x8000, 16) - 0x8000;
 }
 
 #endif

@@ -7,6 +7,7 @@
  *   dense_...                fully connected: the input is one vector
  *   depthwise_...            one filter per channel
  *   add_u8_u8_u4             element-wise sum: bits of input, output and other operand
+ *   padded_add_...           the same, the input with fewer channels than the other operand
  *   max_pool_u4, average_pool_u4
  *
  * The parts are called once per pixel or pair of pixels; each is compiled by itself, so that its instructions can be
@@ -26,15 +27,16 @@
 #define NN_EACH_BITS(M) M(8) M(4) M(2)
 
 /* M(..., output bits, name, scheme) for every scheme; thresholds have no 8-bit outputs. */
-#define NN_ICN_SCHEMES(M, ...) \
-    M(__VA_ARGS__, pl_fb, NN_PL_FB) M(__VA_ARGS__, pl_icn, NN_PL_ICN) M(__VA_ARGS__, pc_icn, NN_PC_ICN)
-#define NN_SCHEMES_8(M, ...) NN_ICN_SCHEMES(M, __VA_ARGS__, 8)
-#define NN_SCHEMES_4(M, ...) NN_ICN_SCHEMES(M, __VA_ARGS__, 4) M(__VA_ARGS__, 4, thresholds, NN_THRESHOLDS)
-#define NN_SCHEMES_2(M, ...) NN_ICN_SCHEMES(M, __VA_ARGS__, 2) M(__VA_ARGS__, 2, thresholds, NN_THRESHOLDS)
+#define NN_SCHEMES(M, ...) \
+    M(__VA_ARGS__, pl_fb, NN_PL_FB) M(__VA_ARGS__, pl_icn, NN_PL_ICN) M(__VA_ARGS__, pc_icn, NN_PC_ICN) \
+    M(__VA_ARGS__, shifts, NN_SHIFTS)
+#define NN_SCHEMES_8(M, ...) NN_SCHEMES(M, __VA_ARGS__, 8)
+#define NN_SCHEMES_4(M, ...) NN_SCHEMES(M, __VA_ARGS__, 4) M(__VA_ARGS__, 4, thresholds, NN_THRESHOLDS)
+#define NN_SCHEMES_2(M, ...) NN_SCHEMES(M, __VA_ARGS__, 2) M(__VA_ARGS__, 2, thresholds, NN_THRESHOLDS)
 #define NN_OUTPUTS(M, ...) NN_SCHEMES_8(M, __VA_ARGS__) NN_SCHEMES_4(M, __VA_ARGS__) NN_SCHEMES_2(M, __VA_ARGS__)
-/* M(weight bits, output bits, name, scheme): 33 combinations. */
+/* M(weight bits, output bits, name, scheme): 42 combinations. */
 #define NN_EACH_PRODUCT(M) NN_OUTPUTS(M, 8) NN_OUTPUTS(M, 4) NN_OUTPUTS(M, 2)
-/* M(input bits, weight bits, output bits, name, scheme): 99 combinations. */
+/* M(input bits, weight bits, output bits, name, scheme): 126 combinations. */
 #define NN_EACH_LAYER(M) \
     NN_OUTPUTS(M, 8, 8) NN_OUTPUTS(M, 8, 4) NN_OUTPUTS(M, 8, 2) NN_OUTPUTS(M, 4, 8) NN_OUTPUTS(M, 4, 4) \
     NN_OUTPUTS(M, 4, 2) NN_OUTPUTS(M, 2, 8) NN_OUTPUTS(M, 2, 4) NN_OUTPUTS(M, 2, 2)
@@ -43,11 +45,18 @@
     M(8, 8, 8) M(8, 8, 4) M(8, 8, 2) M(8, 4, 8) M(8, 4, 4) M(8, 4, 2) M(8, 2, 8) M(8, 2, 4) M(8, 2, 2) \
     M(4, 8, 8) M(4, 8, 4) M(4, 8, 2) M(4, 4, 8) M(4, 4, 4) M(4, 4, 2) M(4, 2, 8) M(4, 2, 4) M(4, 2, 2) \
     M(2, 8, 8) M(2, 8, 4) M(2, 8, 2) M(2, 4, 8) M(2, 4, 4) M(2, 4, 2) M(2, 2, 8) M(2, 2, 4) M(2, 2, 2)
+#define NN_EACH_PADDED_ADD(M) NN_EACH_ADD(M)
 
 #endif
 
+/* Whether all weights of a layer have one zero point. */
+#define NN_ONE_ZERO(scheme) ((scheme) == NN_PL_FB || (scheme) == NN_PL_ICN || (scheme) == NN_SHIFTS)
+
+/* Whether a scheme adds its bias, if any, behind the sum and not to it. */
+#define NN_STARTS_AT_0(scheme) ((scheme) == NN_THRESHOLDS || (scheme) == NN_SHIFTS)
+
 /* Whether a scheme needs the sum of a column, to subtract the weights' zero point after the product. */
-#define NN_NEEDS_SUM(scheme) (NN_BYTE_COLUMNS || (scheme) == NN_PL_FB || (scheme) == NN_PL_ICN)
+#define NN_NEEDS_SUM(scheme) (NN_BYTE_COLUMNS || NN_ONE_ZERO(scheme))
 
 /* columns.c: one column of a convolution whose window starts at (y, x), and a run of quads. Return the column's sum. */
 #define NN_DECLARE_COLUMNS(bits) \
@@ -80,5 +89,8 @@ NN_EACH_BITS(NN_DECLARE_POOL)
 
 #define NN_DECLARE_ADD(i, o, w) void add_u##i##_u##o##_u##w(const struct nn_layer *);
 NN_EACH_ADD(NN_DECLARE_ADD)
+
+#define NN_DECLARE_PADDED_ADD(i, o, w) void padded_add_u##i##_u##o##_u##w(const struct nn_layer *);
+NN_EACH_PADDED_ADD(NN_DECLARE_PADDED_ADD)
 
 #endif

@@ -95,8 +95,8 @@ INLINE void step(const uint8_t *const weights[2], const uint8_t *const columns[2
 /* What the sum starts from: the bias, and minus zero point times column sum where that is not done weight by weight. */
 INLINE int32_t start(const struct nn_layer *layer, int32_t channel, int32_t column_sum, enum nn_scheme scheme)
 {
-    int32_t bias = scheme == NN_THRESHOLDS && !NN_BYTE_COLUMNS ? 0 : layer->bias[channel];
-    if (scheme == NN_PL_FB || scheme == NN_PL_ICN)
+    int32_t bias = NN_STARTS_AT_0(scheme) && !NN_BYTE_COLUMNS ? 0 : layer->bias[channel];
+    if (NN_ONE_ZERO(scheme))
         return wrapping_add(bias, -layer->weight_zero * column_sum);
     return NN_BYTE_COLUMNS ? wrapping_add(bias, -layer->weight_zeros[channel] * column_sum) : bias;
 }
@@ -110,7 +110,7 @@ INLINE uint32_t zero_of(const struct nn_layer *layer, int32_t channel)
 INLINE void product(const struct nn_layer *layer, int32_t words, const int32_t column_sums[2], uint8_t *out,
                     int weight_bits, int out_bits, enum nn_scheme scheme, int pixels)
 {
-    int per_channel = !NN_BYTE_COLUMNS && (scheme == NN_PC_ICN || scheme == NN_THRESHOLDS);
+    int per_channel = !NN_BYTE_COLUMNS && !NN_ONE_ZERO(scheme);
     int step_bytes = (NN_BYTE_COLUMNS ? 32 : 64) / weight_bits;
     const uint8_t *weights[2] = {layer->weights, 0};
     uint8_t *outs[2] = {out, out + (layer->out_c >> 2) * QUAD_BYTES(out_bits)};

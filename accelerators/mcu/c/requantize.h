@@ -1,5 +1,6 @@
 /* From the 32-bit sum of a channel to its output. The order of operations is that of integer channel normalization:
  * left shift, high word of the product with the multiplier, right shift, zero point, clamp. Sums wrap at 32 bits.
+ * Where every scale is a power of two: shift, clamp to 16 bits, offset, shift, zero point, clamp; shifts round.
  */
 #ifndef NN_REQUANTIZE_H
 #define NN_REQUANTIZE_H
@@ -24,10 +25,27 @@ INLINE int32_t threshold_count(int32_t sum, const int16_t *thresholds, int bits)
     return count;
 }
 
+/* v / 2^right to the nearest integer, halves to even; 0 <= right <= 30, |v| + 2^(right-1) < 2^30. With the value doubled a
+ * shift by no bits needs no case of its own. */
+INLINE int32_t rounded(int32_t v, int32_t right)
+{
+    return (2 * v + ((1 << right) - 1) + ((v >> right) & 1)) >> right >> 1;
+}
+
+/* The datapath of TQT: q(q16(sum) + offset). A left shift by 14 bits saturates whatever is not 0. */
+INLINE int32_t shifted(const struct nn_layer *layer, int32_t sum, int32_t channel, int bits)
+{
+    int32_t middle = clamp_16(rounded(sum, layer->shift)) + layer->offsets[channel];
+    int32_t left = (int32_t)((uint32_t)middle << positive(-layer->out_shift));
+    return clamp_bits(rounded(left, positive(layer->out_shift)) + layer->output_zero, bits);
+}
+
 INLINE int32_t requantize(const struct nn_layer *layer, int32_t sum, int32_t channel, int bits, enum nn_scheme scheme)
 {
     if (scheme == NN_THRESHOLDS)
         return threshold_count(sum, layer->thresholds + channel * ((1 << bits) - 1), bits);
+    if (scheme == NN_SHIFTS)
+        return shifted(layer, sum, channel, bits);
     if (scheme == NN_PL_FB)
         return scaled(sum, layer->multiplier, layer->shift, layer->output_zero, bits);
     return scaled(sum, layer->multipliers[channel], layer->shifts[channel], layer->output_zero, bits);

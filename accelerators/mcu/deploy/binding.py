@@ -1,7 +1,7 @@
 """The layers of an integer network as the C kernels take them.
 
-Kernels work on quads of channels, so every value is filled up to a multiple of four channels. What a channel that fills
-up holds does not matter, since whoever reads it multiplies it by zero.
+Kernels work on quads of channels, so every value is filled up to a multiple of four channels. A channel that fills up
+holds zeros, and whoever reads it multiplies it by zero, but for a sum with a value of more channels, which adds it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ OPERATIONS = {
     Kind.POINTWISE: Operation.POINTWISE,
     Kind.LINEAR: Operation.DENSE,
 }
+LEFTMOST, RIGHTMOST = -14, 30
+"""Shifts behind the offset that kernels take; negative to the left."""
 NO_INPUTS: Ints = np.zeros(0, np.int64)
 
 
@@ -60,7 +62,33 @@ def filled(network: Network) -> Network:
     """The same network with every value's channels filled up to a multiple of four."""
     values = {name: replace(v, shape=(*v.shape[:2], _up(v.shape[2]))) for name, v in network.values.items()}
     layers = [_filled(network.values, layer) if isinstance(layer, Product) else layer for layer in network.layers]
+    for layer in network.layers:
+        if isinstance(layer, Add):
+            _check_filling(network, layer)
     return check(replace(network, values=values, layers=tuple(layers)))
+
+
+def _check_filling(network: Network, layer: Add) -> None:
+    """Raise InputError where a sum would add what fills up an operand with fewer channels, and that is not zero.
+
+    Layers with weights fill up with zeros, pools hand on what they read, and a sum makes zeros of zeros unless its bias
+    is a step of its output or more.
+    """
+    most = max(network.values[name].shape[2] for name in layer.inputs)
+    for name in layer.inputs:
+        channels = network.values[name].shape[2]
+        if channels < most and channels % QUAD and not _zero_filled(network, name):
+            raise _unsupported(layer.name, "a sum that fills up channels of a sum with a bias", "Take its bias away.")
+
+
+def _zero_filled(network: Network, name: str) -> bool:
+    maker = next((layer for layer in network.layers if layer.output == name), None)
+    if isinstance(maker, Pool):
+        return _zero_filled(network, maker.input)
+    if isinstance(maker, Add):
+        out = network.values[name]
+        return bool((maker.requantization.codes(np.zeros((1, 1), np.int64), out.zero, out.bits) == out.zero).all())
+    return True
 
 
 def fill(value: Value, codes: Ints) -> Ints:
@@ -108,13 +136,14 @@ def _requantization(given: Any, out: Value, spare: int) -> Any:
         rows = np.where(np.arange(given.table.shape[1]) < out.zero, np.int16(-(1 << 15)), np.int16((1 << 15) - 1))
         table = np.concatenate([given.table, np.broadcast_to(rows, (spare, len(rows)))])
         return Thresholds(table, np.pad(given.sign, (0, spare), constant_values=1), given.clipped)
-    return given
+    return replace(given, bias=np.pad(given.bias, (0, spare)))
 
 
 # --- one layer ----------------------------------------------------------------------------------------------------
 
 
 def _bound(values: Mapping[str, Value], layer: Layer) -> BoundLayer:
+    layer = _fewer_first(values, layer) if isinstance(layer, Add) else layer
     make: Any = {Add: _add, Pool: _pool, Product: _product}[type(layer)]
     kernel, shape, data = make(values, layer)
     return BoundLayer(layer.name, inputs_of(layer), layer.output, kernel, shape, data)
@@ -136,7 +165,7 @@ def _product(values: Mapping[str, Value], layer: Product) -> tuple[Kernel, Shape
 def _schemed(layer: Product, data: LayerData, channels: int) -> tuple[Scheme, LayerData]:
     given, zeros = layer.requantization, layer.weight_zero
     if isinstance(given, Shifts):
-        raise _unsupported(layer.name, "a layer whose scales are powers of two", "Convert the network with ICN.")
+        return Scheme.SHIFTS, _shifted(layer, given, data)
     if isinstance(given, Thresholds):
         return Scheme.THRESHOLDS, _mirrored(layer, given, data, channels)
     data = replace(data, bias=given.bias.astype(np.int64))
@@ -147,6 +176,16 @@ def _schemed(layer: Product, data: LayerData, channels: int) -> tuple[Scheme, La
     if zeros.size == 1:
         return Scheme.PL_ICN, replace(data, weight_zero=int(zeros[0]))
     return Scheme.PC_ICN, replace(data, weight_zeros=zeros)
+
+
+def _shifted(layer: Product, given: Shifts, data: LayerData) -> LayerData:
+    """Shifts as the kernels take them. To the left 14 bits saturate as more do; to the right 30 leave 0 as more do."""
+    if layer.weight_zero.size > 1:
+        raise _unsupported(layer.name, "shifts and a zero point a channel", "Give all weights one zero point.")
+    if not 0 <= given.to_16 <= 16:
+        raise _unsupported(layer.name, f"a shift by {given.to_16} bits to 16", "Kernels shift sums by 0 to 16 bits.")
+    return replace(data, weight_zero=int(layer.weight_zero[0]), shift=given.to_16, thresholds=given.bias[:, None],
+                   multiplier=min(max(given.to_out, LEFTMOST), RIGHTMOST))  # fmt: skip
 
 
 def _whole(parameter: Any, channels: int) -> Ints:
@@ -171,6 +210,14 @@ def _pool(values: Mapping[str, Value], layer: Pool) -> tuple[Kernel, Shape, Laye
     return kernel, _windowed(layer, source, out), LayerData(NO_INPUTS)
 
 
+def _fewer_first(values: Mapping[str, Value], layer: Add) -> Add:
+    """The same sum with the operand of fewer channels first, if one has fewer."""
+    (first, second), factors = layer.inputs, layer.factors
+    if values[first].shape[2] <= values[second].shape[2]:
+        return layer
+    return replace(layer, inputs=(second, first), factors=(factors[1], factors[0]))
+
+
 def _add(values: Mapping[str, Value], layer: Add) -> tuple[Kernel, Shape, LayerData]:
     (first, second), out, icn = (values[name] for name in layer.inputs), values[layer.output], layer.requantization
     if icn.m0.size > 1 or len(set(icn.bias.tolist())) > 1:
@@ -180,7 +227,8 @@ def _add(values: Mapping[str, Value], layer: Add) -> tuple[Kernel, Shape, LayerD
         output_zero=out.zero, multiplier=int(icn.m0[0]), shift=int(icn.kernel_n0[0]),
         input_scale=layer.factors[0], other_scale=layer.factors[1],
     )  # fmt: skip
-    return Kernel(Operation.ADD, first.bits, out.bits, second.bits), Shape(*first.shape, *out.shape), data
+    operation = Operation.ADD if first.shape == out.shape else Operation.PADDED_ADD
+    return Kernel(operation, first.bits, out.bits, second.bits), Shape(*first.shape, *out.shape), data
 
 
 def _windowed(layer: Product | Pool, source: Value, out: Value) -> Shape:

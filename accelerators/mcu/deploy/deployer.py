@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,14 @@ from accelerators.mcu.deploy.memory import BYTE_BITS, MemoryPlan, plan_memory, v
 from accelerators.mcu.deploy.parts import TABLE, Part, find_part
 from accelerators.mcu.kernels import WITH_WEIGHTS, filter_values
 from accelerators.mcu.toolchain import Isa
-from hwsim.deploy.plugin import Answer, Request
+from hwsim.deploy.plugin import Answer, Request, Target
+from hwsim.errors import bad_input
 from hwsim.quant import formats
 from hwsim.quant.assign import Bits, Limits, Overflow, Scheme
 from hwsim.quant.branching import Flow, FlowPlan, Step, assign_flow
 from hwsim.quant.chain import Kind, Layer
 from hwsim.quant.formats import Ints
-from hwsim.quant.infer import infer, quantize_input
+from hwsim.quant.infer import infer_all, quantize_input
 from hwsim.quant.network import Network, Pool, Product, inputs_of
 
 STACK_BYTES = 2048
@@ -34,6 +34,8 @@ CALL_BYTES = 16
 """Code of one call in `network_run`, at most."""
 CHECK_BYTES = 192
 """Code of `network_check` and of what encloses the calls, at most."""
+HEAD_BYTES = 64
+"""Code of `network_check` for each further output, at most."""
 ROUNDS = 24
 
 
@@ -63,7 +65,7 @@ class Image:
         code = mixes.text_bytes(self.isa, [layer.kernel for layer in self.layers])
         count = len(self.layers)
         return {"weights": weights, "parameters": total - weights, "layers": STRUCT_BYTES * count,
-                "code": code + CALL_BYTES * count + CHECK_BYTES}  # fmt: skip
+                "code": code + CALL_BYTES * count + CHECK_BYTES + HEAD_BYTES * len(self.network.heads)}  # fmt: skip
 
     @property
     def ram_bytes(self) -> dict[str, int]:
@@ -91,7 +93,7 @@ def flow_of(network: Network) -> Flow:
     steps = [Step(layer.name, tuple(number[n] for n in inputs_of(layer)), number[layer.output],
                   _layer(whole, layer) if isinstance(layer, Product) else None, isinstance(layer, Pool))
              for layer in whole.layers]  # fmt: skip
-    return Flow(tuple(elements), tuple(steps), number[whole.output])
+    return Flow(tuple(elements), tuple(steps), tuple(number[name] for name in whole.outputs))
 
 
 def _layer(network: Network, layer: Product) -> Layer:
@@ -165,10 +167,10 @@ def _overflow(memory: str, layer: BoundLayer, over_bits: int, reason: str) -> Ov
 def deployment(image: Image, network: Network, part: Part, codes: Ints, notes: Sequence[str] = ()) -> Deployment:
     """All files for `image`, laid out from `network`. `codes` is one input, height x width x channels."""
     given = fill(network.values[network.input], codes)
-    wanted = infer(image.network, given[None])[0]
-    packed = [formats.pack(array, image.network.values[name].bits).tobytes()
-              for array, name in ((given, network.input), (wanted, network.output))]  # fmt: skip
-    files = sources.all_sources(image.network, image.plan, image.isa, *packed)
+    codes_of = infer_all(image.network, given[None])
+    packed = [formats.pack(codes_of[name][0], image.network.values[name].bits).tobytes()
+              for name in (network.input, *network.outputs)]  # fmt: skip
+    files = sources.all_sources(image.network, image.plan, image.isa, packed[0], packed[1:])
     report = report_of(image, part, notes)
     report["files"] = sorted([*files, "plan.json", "report.txt"])
     files["plan.json"] = json.dumps({"schema_version": 1, **report}, indent=1, allow_nan=False) + "\n"
@@ -194,6 +196,7 @@ def report_of(image: Image, part: Part, notes: Sequence[str] = ()) -> dict[str, 
         "order_proven": plan.schedule.proven,
         "input": image.network.input,
         "output": image.network.output,
+        "heads": list(image.network.heads),
         "layers": [_row(image, layer) for layer in plan.layers],
         "values": values,
         "notes": list(notes),
@@ -238,24 +241,44 @@ def report_lines(report: dict[str, Any]) -> list[str]:
     return [*lines, *(f"note: {note}" for note in report["notes"])]
 
 
+def part_of(target: Target) -> Part:
+    """The part with the memory that may be taken. Raises InputError where it has less."""
+    part = find_part(target.part, target.parts or TABLE)
+    given = {key: bits for key, bits in (("flash", target.flash_bits), ("ram", target.ram_bits)) if bits}
+    for key, bits in given.items():
+        there = getattr(part, f"{key}_bits")
+        if bits > there:
+            rule = f"{part.name} has {there // BYTE_BITS} bytes"
+            raise bad_input("range", f"{bits // BYTE_BITS} bytes", rule, "Give at most that, or take a larger part.",
+                            key=f"--{key}")  # fmt: skip
+    return replace(part, **{f"{key}_bits": bits for key, bits in given.items()})
+
+
+def _reserved(target: Target) -> list[str]:
+    """What is left to the user's own code, as notes."""
+    whole, taken = find_part(target.part, target.parts or TABLE), part_of(target)
+    left = {"flash": whole.flash_bits - taken.flash_bits, "RAM": whole.ram_bits - taken.ram_bits}
+    return [f"{bits // BYTE_BITS:,} bytes of {name} are left to other code" for name, bits in left.items() if bits]
+
+
 # --- the plug-in ------------------------------------------------------------------------------------------------------
 
 
 class McuDeployer:
     """Microcontrollers, as `hwsim deploy -a mcu` finds them."""
 
-    def check(self, part: str, parts: Path | None) -> None:
-        """Raise InputError if there is no such part."""
-        find_part(part, parts or TABLE)
+    def check(self, target: Target) -> None:
+        """Raise InputError if there is no such part, or it has less memory."""
+        part_of(target)
 
     def deploy(self, request: Request) -> Answer:
         """The files for a part, or what does not fit it."""
-        part = find_part(request.part, request.parts or TABLE)
+        part = part_of(request.target)
         image, over = fit(request.make, request.widest, part, request.scheme, request.weight_bits)
         if image is None:
             return Answer(overflows=over)
         codes = quantize_input(request.widest, request.image[None])[0]
-        found = deployment(image, request.widest, part, codes, request.notes)
+        found = deployment(image, request.widest, part, codes, [*request.notes, *_reserved(request.target)])
         return Answer(found.files, found.report, report_lines(found.report))
 
 

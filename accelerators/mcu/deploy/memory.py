@@ -1,7 +1,7 @@
 """The order of a network's layers and the address of every tensor: `hwsim.schedule` on an integer network.
 
 Nodes are the values between layers, packed, and for each layer that unpacks its input into columns the scratch buffer
-of that; a sum may be written over its first operand. Addresses are multiples of four bytes, as the kernels ask for.
+of that; a sum may be written over an operand of its shape. Addresses are multiples of four bytes: kernels read words.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ ALIGN_BITS = 32
 TRIES = 2000
 """Blocks that the exact placement puts down before the best so far is taken."""
 COLUMNS = "columns of "
+OVERWRITTEN = {Operation.ADD: 0, Operation.PADDED_ADD: 1}
+"""Which operand a sum may be written over: one of its shape."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,10 @@ def plan_memory(network: Network, layers: Sequence[BoundLayer], isa: Isa) -> Mem
             # Only once its input is there: columns that wait would multiply the orders to look at.
             nodes.append(Node(COLUMNS + layer.name, (), _padded_bits(scratch), after=layer.reads))
             reads = (*reads, COLUMNS + layer.name)
-        over = layer.reads[0] if layer.kernel.operation == Operation.ADD else ""
+        over = layer.reads[OVERWRITTEN[operation]] if (operation := layer.kernel.operation) in OVERWRITTEN else ""
         size = _padded_bits(value_bytes(network.values[layer.output]))
         nodes.append(Node(layer.output, reads, size, in_place=over))
-    graph = Graph(nodes, [network.output], network.name)
+    graph = Graph(nodes, network.outputs, network.name)
     schedule = search(graph)
     made = {layer.output: layer for layer in layers}
     ordered = tuple(made[name] for name in schedule.order if name in made)

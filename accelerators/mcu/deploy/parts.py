@@ -53,7 +53,7 @@ def find_part(name: str, path: Path = TABLE) -> Part:
     """One part by name. Raises InputError for one that is not in the table."""
     parts = read_parts(path)
     if name not in parts:
-        remedy = f"{suggestion(name, list(parts))} There are {', '.join(parts)}.".strip()
+        remedy = f"{suggestion(name, list(parts))} There are {', '.join(parts) or 'none'}.".strip()
         raise bad_input("part", name, "no such part is known", remedy, key="--part")
     return parts[name]
 

@@ -6,13 +6,13 @@ Names of layers appear in comments alone, with everything but letters, digits, d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from accelerators.mcu.deploy.binding import BoundLayer
 from accelerators.mcu.deploy.memory import MemoryPlan, value_bytes
-from accelerators.mcu.kernels import POINTERS, WITH_WEIGHTS, Kernel, LayerData, Operation, Shape, arrays_of
+from accelerators.mcu.kernels import POINTERS, SUMS, WITH_WEIGHTS, Kernel, LayerData, Operation, Shape, arrays_of
 from accelerators.mcu.toolchain import C_FOLDER, TARGETS, Isa, flags_of
 from hwsim.quant.network import Network, Value
 
@@ -28,19 +28,22 @@ ELEMENTS = {
     "thresholds": ("int16_t", "<i2"),
 }
 """Parameters that live in flash: C type, and how their bytes read."""
+SOFT_FLOAT, HARD_FLOAT = "-mfloat-abi=soft", "make FLOAT='-mfpu=fpv5-d16 -mfloat-abi=hard'"
 NUMBERS = ("input_zero", "weight_zero", "output_zero", "multiplier", "shift", "other_zero", "input_scale",
            "other_scale")  # fmt: skip
 
 
-def all_sources(network: Network, plan: MemoryPlan, isa: Isa, given: bytes, wanted: bytes) -> dict[str, str]:
-    """Every source file by name. `given` and `wanted` are a packed input and the packed output it must give."""
+def all_sources(
+    network: Network, plan: MemoryPlan, isa: Isa, given: bytes, wanted: Sequence[bytes]
+) -> dict[str, str]:  # fmt: skip
+    """Every source file by name. `given` is a packed input, `wanted` the packed outputs it must give."""
     kernels = [layer.kernel for layer in plan.layers]
     texts = {name: (C_FOLDER / name).read_text() for name in (*HEADERS, *kernel_files(kernels))}
     return texts | {
         "nn_used.h": used_text(kernels),
         "network.h": header_text(network, plan),
         "network.c": network_text(network, plan, isa),
-        "check.c": check_text(given, wanted),
+        "check.c": check_text(given, dict(zip(output_names(network), wanted, strict=True))),
         "Makefile": makefile_text(isa),
     }
 
@@ -49,7 +52,7 @@ def kernel_files(kernels: Iterable[Kernel]) -> list[str]:
     """The kernel sources that a network needs."""
     used = {kernel.operation for kernel in kernels}
     wanted = {
-        "add.c": {Operation.ADD},
+        "add.c": set(SUMS),
         "columns.c": set(WITH_WEIGHTS),
         "convolution.c": {Operation.CONV, Operation.POINTWISE, Operation.DENSE},
         "depthwise.c": {Operation.DEPTHWISE},
@@ -64,18 +67,19 @@ def kernel_files(kernels: Iterable[Kernel]) -> list[str]:
 
 def used_text(kernels: Iterable[Kernel]) -> str:
     """`nn_used.h`: the lists of `kernels.h` cut down to `kernels`; the linker drops what of these nobody calls."""
-    bits, products, layers, adds = set[int](), set[str](), set[str](), set[str]()
+    bits, products, layers = set[int](), set[str](), set[str]()
+    sums: dict[Operation, set[str]] = {operation: set() for operation in SUMS}
     for kernel in kernels:
         name, i, o, w = kernel.scheme.name, kernel.in_bits, kernel.out_bits, kernel.weight_bits
-        if kernel.operation == Operation.ADD:
-            adds.add(f"M({i}, {o}, {w})")
+        if kernel.operation in sums:
+            sums[kernel.operation].add(f"M({i}, {o}, {w})")
             continue
         bits.add(i)
         if kernel.operation in WITH_WEIGHTS:
             products.add(f"M({w}, {o}, {name.lower()}, NN_{name})")
             layers.add(f"M({i}, {w}, {o}, {name.lower()}, NN_{name})")
     lists = {"NN_EACH_BITS": {f"M({n})" for n in bits}, "NN_EACH_PRODUCT": products, "NN_EACH_LAYER": layers,
-             "NN_EACH_ADD": adds}  # fmt: skip
+             **{f"NN_EACH_{operation.name}": found for operation, found in sums.items()}}  # fmt: skip
     lines = [f"#define {name}(M) {' '.join(sorted(found))}".rstrip() for name, found in lists.items()]
     return "\n".join(["/* Generated: the kernels of this network. */", *lines, ""])
 
@@ -96,15 +100,22 @@ def header_text(network: Network, plan: MemoryPlan) -> str:
         "extern uint32_t network_arena[NETWORK_ARENA_BYTES / 4];",
         "",
     ]
-    for title, name in (("INPUT", network.input), ("OUTPUT", network.output)):
+    for title, name in {"INPUT": network.input, **output_names(network)}.items():
         value = network.values[name]
-        lines += [f"/* {title.lower()}: {_format(value)} */",
+        what = f" of {plain(name)}" if network.heads and name != network.input else ""
+        lines += [f"/* {title.lower()}{what}: {_format(value)} */",
                   f"#define NETWORK_{title} ((uint8_t *)network_arena + {plan.offset_bytes(name)})",
                   f"#define NETWORK_{title}_BYTES {value_bytes(value)}", ""]  # fmt: skip
-    lines += ["/* From the codes at NETWORK_INPUT to those at NETWORK_OUTPUT; the input is written over. */",
-              "void network_run(void);", "", "/* How many bytes of the output differ from the expected ones: 0. */",
+    outputs = " and ".join(f"NETWORK_{title}" for title in output_names(network))
+    lines += [f"/* From the codes at NETWORK_INPUT to those at {outputs}; the input is written over. */",
+              "void network_run(void);", "", "/* How many bytes of all output differ from the expected ones: 0. */",
               "int32_t network_check(void);", "", "#endif", ""]  # fmt: skip
     return "\n".join(lines)
+
+
+def output_names(network: Network) -> dict[str, str]:
+    """The outputs by what they are called in C: OUTPUT, OUTPUT_2 and so on."""
+    return {f"OUTPUT_{i}" if i > 1 else "OUTPUT": name for i, name in enumerate(network.outputs, 1)}
 
 
 def _format(value: Value) -> str:
@@ -208,18 +219,18 @@ def plain(name: str) -> str:
 # --- around it --------------------------------------------------------------------------------------------------------
 
 
-def check_text(given: bytes, wanted: bytes) -> str:
-    """`check.c`: runs one input whose output is known."""
+def check_text(given: bytes, wanted: Mapping[str, bytes]) -> str:
+    """`check.c`: runs one input whose outputs, by what they are called in C, are known."""
     return "\n".join([
-        "/* Generated: one input, and the output that the network gives for it. main returns 0 if it does. */",
+        "/* Generated: one input, and the output it must give. NETWORK_MAIN: with a main, for `make check`. */",
         '#include "network.h"',
         "",
         f"static const uint8_t given[{len(given)}] = {{",
         *wrapped_list([str(b) for b in given]),
         "};",
-        f"static const uint8_t wanted[{len(wanted)}] = {{",
-        *wrapped_list([str(b) for b in wanted]),
-        "};",
+        *(line for name, data in wanted.items() for line in (
+            f"static const uint8_t {_wanted(name)}[{len(data)}] = {{", *wrapped_list([str(b) for b in data]), "};",
+        )),
         "",
         "int32_t network_check(void)",
         "{",
@@ -227,31 +238,42 @@ def check_text(given: bytes, wanted: bytes) -> str:
         "    for (int32_t i = 0; i < NETWORK_INPUT_BYTES; i++)",
         "        NETWORK_INPUT[i] = given[i];",
         "    network_run();",
-        "    for (int32_t i = 0; i < NETWORK_OUTPUT_BYTES; i++)",
-        "        wrong += NETWORK_OUTPUT[i] != wanted[i];",
+        *(line for name in wanted for line in (
+            f"    for (int32_t i = 0; i < NETWORK_{name}_BYTES; i++)",
+            f"        wrong += NETWORK_{name}[i] != {_wanted(name)}[i];",
+        )),
         "    return wrong;",
         "}",
         "",
-        "int main(void);",
+        "#ifdef NETWORK_MAIN",
         "int main(void)",
         "{",
         "    return network_check() != 0;",
         "}",
+        "#endif",
         "",
     ])  # fmt: skip
+
+
+def _wanted(name: str) -> str:
+    return f"wanted{name.removeprefix('OUTPUT').lower()}"
 
 
 def makefile_text(isa: Isa) -> str:
     """Builds a library for the part; `make check` runs the plain C kernels on this computer."""
     portable = "" if isa == Isa.XPULP else "\n".join([
         "check: $(SOURCES) check.c",
-        "\t$(HOSTCC) -O1 -std=c11 $^ -o check",
+        "\t$(HOSTCC) -O1 -std=c11 -DNETWORK_MAIN $^ -o check",
         "\t./check",
     ])  # fmt: skip
+    flags = [flag for flag in flags_of(isa) if flag != SOFT_FLOAT]
+    soft = [f"# The kernels compute without floats, but must be compiled as what calls them is: {HARD_FLOAT}",
+            f"FLOAT = {SOFT_FLOAT}"] if len(flags) < len(flags_of(isa)) else []  # fmt: skip
     return "\n".join([
         f"CC = {TARGETS[isa].compiler}",
         "HOSTCC = cc",
-        f"CFLAGS = {' '.join(flags_of(isa))}",
+        *soft,
+        f"CFLAGS = {' '.join(flags)}{' $(FLOAT)' if soft else ''}",
         "SOURCES = $(filter-out check.c, $(wildcard *.c))",
         "",
         "libnetwork.a: $(SOURCES:.c=.o) check.o",
@@ -261,6 +283,6 @@ def makefile_text(isa: Isa) -> str:
         "clean:",
         "\trm -f *.o libnetwork.a check",
         "",
-        ".PHONY: clean",
+        ".PHONY: check clean" if portable else ".PHONY: clean",
         "",
     ])  # fmt: skip

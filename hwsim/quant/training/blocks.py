@@ -14,8 +14,8 @@ from hwsim.quant.chain import Kind
 from hwsim.quant.training import quantizers as q
 
 RELU6 = 6.0
-SAMPLES = 1 << 16
-"""At most so many of a layer's outputs are looked at for its range."""
+Padding = tuple[int, int, int, int]
+"""Rows and columns of zeros around an image: top, bottom, left, right."""
 
 
 class Recipe(Enum):
@@ -30,12 +30,16 @@ class Output(nn.Module):
     """Quantizes values in [low, high] to `bits` bits: what a layer passes on, or the network's input.
 
     With `observe` it lets values pass and takes its range from them: after a ReLU the one with the least squared error,
-    elsewhere all of it. `ceiling` bounds what a ReLU lets pass, None where there
-    is no ReLU. The network's input is rounded to nearest, all else down.
+    elsewhere all of it. `ceiling` bounds what a ReLU lets pass. With `limits`, of a Hardtanh, the range is these. The
+    network's input is rounded to nearest, all else down.
     """
 
-    def __init__(self, bits: int, *, relu: bool, ceiling: float = float("inf"), nearest: bool = False) -> None:
+    def __init__(
+        self, bits: int, *, relu: bool, ceiling: float = float("inf"), nearest: bool = False,
+        limits: tuple[float, float] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
+        self.limits = limits
         self.bits, self.relu, self.ceiling, self.nearest = bits, relu, ceiling, nearest
         self.observe = False
         self.low = nn.Parameter(torch.tensor(0.0), requires_grad=not (relu or nearest))
@@ -51,11 +55,16 @@ class Output(nn.Module):
         return found
 
     def _observed(self, z: Tensor) -> Tensor:
+        if self.limits is not None:
+            with torch.no_grad():
+                self.low.fill_(self.limits[0])
+                self.high.fill_(self.limits[1])
+            return z.clamp(*self.limits)
         passed = z.clamp(0, self.ceiling) if self.relu else z
         with torch.no_grad():
             if self.relu:
                 flat = passed.reshape(-1)
-                self.high.copy_(q.best_high(flat[:: 1 + len(flat) // SAMPLES], self.bits))
+                self.high.copy_(q.best_high(flat[:: 1 + len(flat) // q.SAMPLES], self.bits))
             else:
                 self.high.copy_(torch.maximum(self.high, passed.max()))
                 self.low.copy_(torch.minimum(self.low, passed.min()))
@@ -74,7 +83,7 @@ class Block(nn.Module):
 
     def __init__(
         self, name: str, layer: nn.Module, norm: nn.BatchNorm2d | None, output: Output,
-        padding: tuple[int, int, int, int] | None = None,
+        padding: Padding | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.name, self.layer, self.norm, self.output, self.before = name, layer, norm, output, padding
@@ -113,7 +122,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         gain, offset = self.total_affine()
         plain = self.output.observe
-        z = self._products(x, self.weight if plain else self.quantized_weight())
+        z = products(self.layer, self.padding, x, self.weight if plain else self.quantized_weight())
         shape = (1, -1, 1, 1) if z.ndim == 4 else (1, -1)
         if plain:
             found: Tensor = self.output(z * gain.reshape(shape) + offset.reshape(shape))
@@ -125,16 +134,8 @@ class Block(nn.Module):
         found = self.output(added + torch.where(silent, offset, 0.0).reshape(shape))
         return found
 
-    def _products(self, x: Tensor, weight: Tensor) -> Tensor:
-        layer = self.layer
-        if isinstance(layer, nn.Conv2d):
-            top, bottom, left, right = self.padding
-            padded = functional.pad(x, (left, right, top, bottom))
-            return functional.conv2d(padded, weight, None, layer.stride, 0, layer.dilation, layer.groups)
-        return functional.linear(x.flatten(1), weight)
-
     @property
-    def padding(self) -> tuple[int, int, int, int]:
+    def padding(self) -> Padding:
         """Rows and columns of zeros around the image: top, bottom, left, right; the layer's own and those before it."""
         layer = self.layer
         own: Any = layer.padding if isinstance(layer, nn.Conv2d) else (0, 0)
@@ -175,25 +176,44 @@ class Block(nn.Module):
     @property
     def kind(self) -> Kind:
         """How its products are arranged."""
-        layer = self.layer
-        if isinstance(layer, nn.Linear):
-            return Kind.LINEAR
-        assert isinstance(layer, nn.Conv2d)
-        if layer.groups > 1:
-            return Kind.DEPTHWISE
-        return Kind.POINTWISE if layer.kernel_size == (1, 1) else Kind.CONV
+        return kind_of(self.layer)
+
+
+def products(layer: Any, padding: Padding, x: Tensor, weight: Tensor) -> Tensor:
+    """The products of a Conv2d or Linear, with other weights and without a bias; `padding` replaces its own."""
+    if isinstance(layer, nn.Conv2d):
+        top, bottom, left, right = padding
+        padded = functional.pad(x, (left, right, top, bottom))
+        return functional.conv2d(padded, weight, None, layer.stride, 0, layer.dilation, layer.groups)
+    return functional.linear(x.flatten(1), weight)
+
+
+def kind_of(layer: nn.Module) -> Kind:
+    """How the products of a Conv2d or Linear are arranged."""
+    if isinstance(layer, nn.Linear):
+        return Kind.LINEAR
+    assert isinstance(layer, nn.Conv2d)
+    if layer.groups > 1:
+        return Kind.DEPTHWISE
+    return Kind.POINTWISE if layer.kernel_size == (1, 1) else Kind.CONV
+
+
+def widened(x: Tensor, other: Tensor) -> Tensor:
+    """`x` (batch x C x H x W), filled up with zeros to as many channels as `other` has, if it has fewer."""
+    lacking = other.shape[1] - x.shape[1]
+    return functional.pad(x, (0, 0, 0, 0, 0, lacking)) if lacking > 0 else x
 
 
 class Sum(nn.Module):
     """The sum of two values, rounded to the nearest code, halves up: a floor would lower every sum by half a step, and
-    sums follow one another along a residual network."""
+    sums follow one another along a residual network. Channels that one of them lacks are zeros."""
 
     def __init__(self, name: str, output: Output) -> None:
         super().__init__()
         self.name, self.output = name, output
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        z = x + y
+        z = widened(x, y) + widened(y, x)
         if not self.output.observe:
             scale, _ = q.output_format(self.output.low.detach(), self.output.high.detach(), self.output.bits)
             z = z + scale / 2
@@ -201,7 +221,7 @@ class Sum(nn.Module):
         return found
 
 
-def read_from(part: nn.Module, source: Output) -> None:
+def read_from(part: nn.Module, source: nn.Module) -> None:
     """Tell `part` which quantizer its input comes from, which stays the child of another part."""
     object.__setattr__(part, "source", source)
 
@@ -212,15 +232,14 @@ class AveragePool(nn.Module):
     def __init__(self, name: str, window: Any = None, stride: Any = None) -> None:
         super().__init__()
         self.name, self.window, self.stride = name, window, stride
-        self.source: Output | None = None
+        self.source: Any = None
 
     def forward(self, x: Tensor) -> Tensor:
         window = self.window or x.shape[2:]
         mean = functional.avg_pool2d(x, window, self.stride or window)
-        assert self.source is not None
         if self.source.observe:
             return mean
-        scale = q.output_format(self.source.low.detach(), self.source.high.detach(), self.source.bits)[0]
+        scale = self.source.format()[0]
         with torch.no_grad():
             # In whole steps, so that halves are halves in floating point too.
             total = functional.avg_pool2d(torch.round(x / scale), window, self.stride or window, divisor_override=1)

@@ -15,7 +15,8 @@ from hwsim.quant.formats import Ints, Reals
 from hwsim.quant.icn import Icn, icn_parameters, reach_of
 from hwsim.quant.network import Add, Network, Pool, Pooling, Product, Value, Window, check
 from hwsim.quant.thresholds import WIDEST_OUTPUT, thresholds_of
-from hwsim.quant.training.blocks import AveragePool, Block, MaxPool, Output, Sum
+from hwsim.quant.training.blocks import AveragePool, Block, MaxPool, Padding, Sum
+from hwsim.quant.training.power_of_two import PowerOfTwoLayer
 from hwsim.quant.training.prepare import INPUT, QuantizedNetwork
 
 CONSTANT_N0 = -16
@@ -36,16 +37,17 @@ def convert(network: QuantizedNetwork, shape: tuple[int, int, int], name: str = 
     layers: list[Any] = []
     names = {INPUT: "input"}
     for i, (part, reads) in enumerate(zip(network.parts, network.reads, strict=True)):
-        make: Any = _product if isinstance(part, Block) else _sum if isinstance(part, Sum) else _pool
+        make: Any = _MAKERS.get(type(part), _pool)
         layer, value = make(part, *(values[names[read]] for read in reads))
         layers.append(layer)
         values[value.name] = value
         names[i] = value.name
-    return check(Network(name, values, tuple(layers), "input", names[len(network.parts) - 1]))
+    output, *heads = (names[i] for i in network.results)
+    return check(Network(name, values, tuple(layers), "input", output, tuple(heads)))
 
 
 def _sum(part: Sum, first: Value, second: Value) -> tuple[Add, Value]:
-    value = _value(part.name, first.shape, part.output)
+    value = _value(part.name, max(first.shape, second.shape), part.output)  # Of one height and width.
     unit, factors = first.scale, (1, 1)
     if first.scale != second.scale:
         unit = max(first.scale, second.scale) / SUM_FACTOR
@@ -70,13 +72,13 @@ def _thresholded(network: Network, layer: Any) -> Any:
     return replace(layer, requantization=thresholds_of(icn, out.shape[2], out.zero, out.bits))
 
 
-def _value(name: str, shape: tuple[int, int, int], output: Output) -> Value:
+def _value(name: str, shape: tuple[int, int, int], output: Any) -> Value:
     scale, zero = output.format()
     return Value(name, shape, output.bits, scale, zero)
 
 
 def _product(block: Block, source: Value) -> tuple[Product, Value]:
-    window = _window(block)
+    window = _window(block.layer, block.padding)
     codes, zeros, scales = _weights(block, source)
     size = (1, 1) if block.kind is Kind.LINEAR else window.out(*source.shape[:2])
     value = _value(block.name, (*size, codes.shape[0]), block.output)
@@ -100,14 +102,23 @@ def _product(block: Block, source: Value) -> tuple[Product, Value]:
     return product, value
 
 
-def _window(block: Block) -> Window:
-    layer = block.layer
+def _power_of_two(part: PowerOfTwoLayer, source: Value) -> tuple[Product, Value]:
+    window, zero = _window(part.layer, part.padding), part.weights.zero
+    codes = _inputs_last(part.weight_codes(), source)
+    size = (1, 1) if part.kind is Kind.LINEAR else window.out(*source.shape[:2])
+    stored = _stored(part.kind, codes) + zero
+    product = Product(part.name, part.kind, source.name, part.name, window, formats.pack(stored, part.weights.bits),
+                      stored.shape, part.weights.bits, np.array([zero]), part.shifts())  # fmt: skip
+    return product, _value(part.name, (*size, codes.shape[0]), part.outputs)
+
+
+def _window(layer: nn.Module, padding: Padding) -> Window:
     if isinstance(layer, nn.Linear):
         return Window()
     assert isinstance(layer, nn.Conv2d)
     kernel: Any = layer.kernel_size
     stride: Any = layer.stride
-    return Window(kernel, stride, block.padding)
+    return Window(kernel, stride, padding)
 
 
 def _weights(block: Block, source: Value) -> tuple[Ints, Ints, Reals]:
@@ -115,12 +126,15 @@ def _weights(block: Block, source: Value) -> tuple[Ints, Ints, Reals]:
     scale, zero = (t.numpy() for t in block.weight_format())
     form = formats.Format(block.weight_bits, scale, zero.astype(np.int64))
     codes = form.quantize(block.weight.detach().double().numpy())
+    return _inputs_last(codes, source), form.zero, scale
+
+
+def _inputs_last(codes: Ints, source: Value) -> Ints:
+    """Weights of torch with input channels as the last axis; of a linear layer, over its input as stored."""
     if codes.ndim == 4:
-        codes = codes.transpose(0, 2, 3, 1)
-    else:
-        height, width, channels = source.shape
-        codes = codes.reshape(-1, channels, height, width).transpose(0, 2, 3, 1).reshape(codes.shape)
-    return codes, form.zero, scale
+        return codes.transpose(0, 2, 3, 1)
+    height, width, channels = source.shape
+    return codes.reshape(-1, channels, height, width).transpose(0, 2, 3, 1).reshape(codes.shape)
 
 
 def _stored(kind: Kind, codes: Ints) -> Ints:
@@ -145,3 +159,7 @@ def _pool(part: nn.Module, source: Value) -> tuple[Pool, Value]:
 
 def _pair(value: Any) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+_MAKERS = {Block: _product, PowerOfTwoLayer: _power_of_two, Sum: _sum}
+"""How each part of a network with quantizers becomes a layer; pools otherwise."""

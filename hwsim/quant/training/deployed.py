@@ -43,20 +43,25 @@ class Deployed(nn.Module):
 
     def codes(self, x: Tensor) -> Tensor:
         """Output codes, in float64: exact, which their product with a scale need not be."""
+        return self.all_codes(x)[self.network.output]
+
+    def all_codes(self, x: Tensor) -> dict[str, Tensor]:
+        """The codes of every output, in float64."""
         value = self.network.values[self.network.input]
         steps = torch.round(x.double() / value.scale)
         steps = torch.clamp(steps, -value.zero, 2**value.bits - 1 - value.zero)
         found = {self.network.input: steps}
         for layer in self.network.layers:
             found[layer.output] = self.steps(layer, *(found[name] for name in inputs_of(layer)))
-        return found[self.network.output] + self.network.values[self.network.output].zero
+        return {name: found[name] + self.network.values[name].zero for name in self.network.outputs}
 
     def steps(self, layer: Any, steps: Tensor, *others: Tensor) -> Tensor:
         """What `layer` makes of values in units of their scale."""
         out = self.network.values[layer.output]
         if isinstance(layer, Add):
             first, second = layer.factors
-            total = first * steps + second * others[0] + _column(layer.requantization.bias)
+            one, other = (functional.pad(s, (0, 0, 0, 0, 0, out.shape[2] - s.shape[1])) for s in (steps, others[0]))
+            total = first * one + second * other + _column(layer.requantization.bias)
             return torch.clamp(_scaled(total, layer.requantization), -out.zero, 2**out.bits - 1 - out.zero)
         source = self.network.values[layer.input]
         if isinstance(layer, Pool):

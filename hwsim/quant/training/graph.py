@@ -11,13 +11,16 @@ from torch import fx, nn
 
 from hwsim.errors import InputError, bad_input
 
+CHANNEL_SIDES = 6
+"""Both sides of width, height and channels, as functional.pad counts them."""
 LEAVES = (
     nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d,
-    nn.Flatten, nn.Dropout, nn.Identity, nn.ZeroPad2d,
+    nn.Flatten, nn.Dropout, nn.Identity, nn.ZeroPad2d, nn.Hardtanh,
 )  # fmt: skip
 SUPPORTED = (
-    "Conv2d (dense or depth-wise, undilated), Linear, BatchNorm2d, ReLU, ReLU6, MaxPool2d, AvgPool2d, "
-    "AdaptiveAvgPool2d(1), ZeroPad2d before a convolution, sums of two values, Flatten and Dropout"
+    "Conv2d (dense or depth-wise, undilated), Linear, BatchNorm2d, ReLU, ReLU6, Hardtanh, MaxPool2d, AvgPool2d, "
+    "AdaptiveAvgPool2d(1), ZeroPad2d before a convolution, sums of two values (one of them filled up with channels of "
+    "zeros, if need be), Flatten and Dropout"
 )
 
 
@@ -30,6 +33,14 @@ class Step:
     layer: nn.Module | None
 
 
+class ZeroChannels(nn.Module):
+    """Fills an image up with channels of zeros, behind those it has."""
+
+    def __init__(self, more: int) -> None:
+        super().__init__()
+        self.more = more
+
+
 class _Tracer(fx.Tracer):
     """Goes into every module but those that are layers here; a layer's subclass may do anything and is gone into."""
 
@@ -38,7 +49,12 @@ class _Tracer(fx.Tracer):
 
 
 def read_graph(network: nn.Module) -> tuple[Step, ...]:
-    """The steps of `network` in the order they run, the last of which makes its output. Layers are the network's own.
+    """The steps of `network`: the first half of what `read_network` gives."""
+    return read_network(network)[0]
+
+
+def read_network(network: nn.Module) -> tuple[tuple[Step, ...], tuple[int, ...]]:
+    """The steps of `network` in the order they run, and those that make its outputs. Layers are the network's own.
 
     Shapes, and what does nothing in inference (dropout, flattening), are left out. Raises InputError for an operation
     or a control flow that quantized networks do not have.
@@ -58,9 +74,9 @@ class _Reader:
         self.steps: list[Step] = []
         self.value: dict[fx.Node, int] = {}
         """The step whose value each node stands for."""
-        self.result = -1
+        self.results: tuple[int, ...] = ()
 
-    def read(self, traced: fx.Graph) -> tuple[Step, ...]:
+    def read(self, traced: fx.Graph) -> tuple[tuple[Step, ...], tuple[int, ...]]:
         inputs = [n for n in traced.nodes if n.op == "placeholder" and (n.users or not n.args)]
         for node in traced.nodes:
             if node.op == "placeholder":
@@ -68,10 +84,13 @@ class _Reader:
                     raise self._unsupported(node, "a second input")
                 self.value[node] = -1
             elif node.op == "output":
-                self.result = self.value[node.args[0]]
+                given = node.args[0] if isinstance(node.args[0], tuple | list) else (node.args[0],)
+                if not given or not all(isinstance(one, fx.Node) and one in self.value for one in given):
+                    raise self._unsupported(node, "an output that no layer makes")
+                self.results = tuple(self.value[one] for one in given)
             elif node.op in {"call_module", "call_function", "call_method"}:
                 self._call(node)
-        return tuple(self.steps[: self.result + 1])
+        return tuple(self.steps[: max(self.results) + 1]), self.results
 
     def _call(self, node: fx.Node) -> None:
         if node.op == "call_module":
@@ -121,6 +140,16 @@ class _Reader:
             raise self._unsupported(node, "a sum of a value with itself or with the input")
         self._step(node, node.name, (a, b), None)
 
+    def pad(self, node: fx.Node) -> None:
+        """functional.pad with channels of zeros behind an image's own."""
+        names = ("input", "pad", "mode", "value")
+        given: dict[str, Any] = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+        sides = tuple(given["pad"])
+        plain = all(isinstance(n, int) for n in sides) and len(sides) == CHANNEL_SIDES and not any(sides[:-1])
+        if not plain or sides[-1] < 0 or given.get("mode", "constant") != "constant" or given.get("value"):
+            raise self._unsupported(node, "padding other than ZeroPad2d and channels of zeros behind an image's own")
+        self._step(node, node.name, (self.value[given["input"]],), ZeroChannels(sides[-1]))
+
     def relu(self, node: fx.Node) -> None:
         layer = nn.ReLU6() if "6" in str(getattr(node.target, "__name__", node.target)) else nn.ReLU()
         self._step(node, node.name, (self.value[node.args[0]],), layer)
@@ -164,6 +193,6 @@ def _functions(reader: _Reader) -> dict[str, Callable[[fx.Node], None]]:
     same = dict.fromkeys(("flatten", "view", "reshape", "dropout", "contiguous", "squeeze"), reader.alias)
     return {
         **same, "add": reader.add, "iadd": reader.add, "add_": reader.add, "size": reader.size, "getitem": reader.size,
-        "relu": reader.relu, "relu_": reader.relu, "relu6": reader.relu, "conv2d": reader.conv2d,
+        "relu": reader.relu, "relu_": reader.relu, "relu6": reader.relu, "conv2d": reader.conv2d, "pad": reader.pad,
         "adaptive_avg_pool2d": reader.mean, "getattr": reader.size,
     }  # fmt: skip

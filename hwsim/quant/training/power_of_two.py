@@ -1,7 +1,7 @@
-"""A layer with weights whose every scale is a trained power of two: q8(q16(sum q8(w)*q8(x)) + q16(b)).
+"""Networks whose every scale is a trained power of two: a layer with weights is q8(q16(sum q8(w)*q8(x)) + q16(b)).
 
 Source: arXiv 1903.08066, section 4 and `Xilinx/graffitist`. The 16-bit scale is the finest on which the largest sum
-fits, so q16 never clips a sum.
+fits, so q16 never clips a sum. Rescaling is a shift, and `convert` makes layers with `Shifts` of such a network.
 """
 
 from __future__ import annotations
@@ -10,45 +10,53 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from hwsim.quant import formats
+from hwsim.errors import InputError, bad_input
+from hwsim.quant.assign import Bits
 from hwsim.quant.chain import Kind
+from hwsim.quant.formats import Ints
 from hwsim.quant.icn import reach_of
-from hwsim.quant.network import Product, Value, Window
 from hwsim.quant.tqt import Shifts
+from hwsim.quant.training.blocks import AveragePool, Block, MaxPool, Padding, Recipe, kind_of, products, read_from
+from hwsim.quant.training.prepare import INPUT, QuantizedNetwork, prepare
 from hwsim.quant.training.quantizers import Tqt, TqtQuantizer, tqt_scale
 
 MIDDLE_BITS = 16
+LARGEST_SUM = (1 << 30) - (1 << MIDDLE_BITS)
+"""Kernels round sums in registers of 32 bits, which takes a bit and a half of the largest step."""
 
 
 class PowerOfTwoLayer(nn.Module):
-    """`layer` (a Conv2d or Linear with a bias, its norm folded before) followed by a ReLU, in powers of two.
+    """A convolution or a linear layer with its norm folded, from the values of `source` to those of `outputs`.
 
-    Inputs are unsigned values of `input_bits` bits at the scale 2^`input_exponent`. Thresholds start from the largest
-    weight and from `largest_output`.
+    Unsigned outputs are those of a ReLU; the threshold takes the place of a ceiling. The threshold of the weights
+    starts where their squared error is least.
     """
 
     def __init__(
-        self, layer: nn.Conv2d | nn.Linear, input_bits: int, input_exponent: int, weight_bits: int, output_bits: int,
-        largest_output: float,
+        self, name: str, layer: nn.Conv2d | nn.Linear, source: TqtQuantizer, weight_bits: int, outputs: TqtQuantizer,
+        padding: Padding = (0, 0, 0, 0),
     ) -> None:  # fmt: skip
         super().__init__()
-        self.layer = layer
-        self.input_bits, self.input_exponent = input_bits, input_exponent
-        self.weights = TqtQuantizer(weight_bits, signed=True, start=float(layer.weight.detach().abs().max()))
-        self.outputs = TqtQuantizer(output_bits, signed=False, start=largest_output)
+        self.name, self.layer, self.outputs, self.padding = name, layer, outputs, padding
+        if layer.bias is None:
+            layer.bias = nn.Parameter(torch.zeros(layer.weight.shape[0], dtype=layer.weight.dtype))
+        self.weights = TqtQuantizer(weight_bits, signed=True)
+        self.weights.fit(layer.weight)
+        self.source: Any = None
+        read_from(self, source)
 
     def forward(self, x: Tensor) -> Tensor:
-        layer: Any = self.layer
-        weight = self.weights(layer.weight)
-        if isinstance(layer, nn.Conv2d):
-            z = functional.conv2d(x, weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
-        else:
-            z = functional.linear(x, weight)
-        shape = (1, -1, 1, 1) if z.ndim == 4 else (1, -1)
-        found: Tensor = self.outputs(self._middle(z) + self._middle(layer.bias).reshape(shape))
+        if self.outputs.observe:
+            found: Tensor = self.outputs(self._with_bias(products(self.layer, self.padding, x, self.layer.weight)))
+            return found
+        z = self._middle(products(self.layer, self.padding, x, self.weights(self.layer.weight)))
+        found = self.outputs(self._with_bias(z, self._middle(self.layer.bias)))
         return found
+
+    def _with_bias(self, z: Tensor, bias: Tensor | None = None) -> Tensor:
+        shape = (1, -1, 1, 1) if z.ndim == 4 else (1, -1)
+        return z + (self.layer.bias if bias is None else bias).reshape(shape)
 
     def _middle(self, values: Tensor) -> Tensor:
         threshold = torch.tensor(float(self.middle_exponent() + MIDDLE_BITS - 1))
@@ -60,38 +68,82 @@ class PowerOfTwoLayer(nn.Module):
         return self._sum_exponent() + self._to_middle()
 
     def _sum_exponent(self) -> int:
-        scale = tqt_scale(self.weights.log2_threshold, self.weights.bits, signed=True)
-        return self.input_exponent + int(torch.log2(scale))
+        return int(self.source.exponent() + self.weights.exponent())
 
     def _to_middle(self) -> int:
-        codes = self._codes()
-        reach = reach_of(codes.numpy(), torch.zeros(1).long().numpy(), 0, self.input_bits).max()
-        return max(0, int(reach).bit_length() - (MIDDLE_BITS - 1))
+        return max(0, self._reach().bit_length() - (MIDDLE_BITS - 1))
 
-    def _codes(self) -> Tensor:
-        layer: Any = self.layer
+    def _reach(self) -> int:
+        """The largest magnitude of a sum."""
+        none = torch.zeros(1).long().numpy()
+        return int(reach_of(self.weight_codes(), none, self.source.zero, self.source.bits).max())
+
+    def weight_codes(self) -> Ints:
+        """Signed codes, shaped like the weights of torch."""
         scale = tqt_scale(self.weights.log2_threshold, self.weights.bits, signed=True)
-        return torch.round(self.weights(layer.weight).detach() / scale).long()
+        found: Ints = torch.round(self.weights(self.layer.weight).detach() / scale).long().numpy()
+        return found
 
-    def product(self, name: str, kind: Kind, source: Value, shape: tuple[int, int, int]) -> tuple[Product, Value]:
-        """The integer layer, and its output of `shape` (height, width, channels)."""
-        layer: Any = self.layer
-        codes = self._codes().numpy()
-        bits, zero = self.weights.bits, 1 << self.weights.bits - 1
-        if codes.ndim == 4:
-            codes = codes.transpose(0, 2, 3, 1)
-        stored = codes[..., 0].transpose(1, 2, 0) if kind is Kind.DEPTHWISE else codes
-        out = torch.log2(tqt_scale(self.outputs.log2_threshold, self.outputs.bits, signed=False))
+    def shifts(self) -> Shifts:
+        """How the integer layer rescales. Raises InputError where a sum is too large for the kernels."""
+        if self._reach() > LARGEST_SUM:
+            raise bad_input("accumulator", self._reach(), f"sums stay below {LARGEST_SUM}", key=self.name)
         middle = self.middle_exponent()
-        bias = torch.round(self._middle(layer.bias).detach() / 2.0**middle).long().numpy()
-        shifts = Shifts(self._to_middle(), bias, int(out) - middle)
-        window = Window()
-        if isinstance(layer, nn.Conv2d):
-            padding: Any = layer.padding
-            stride: Any = layer.stride
-            size: Any = layer.kernel_size
-            window = Window(size, stride, (padding[0], padding[0], padding[1], padding[1]))
-        packed = formats.pack(stored + zero, bits)
-        zeros = torch.tensor([zero]).numpy()
-        product = Product(name, kind, source.name, name, window, packed, stored.shape, bits, zeros, shifts)
-        return product, Value(name, shape, self.outputs.bits, float(2.0 ** int(out)), 0)
+        bias = torch.round(self._middle(self.layer.bias).detach() / 2.0**middle).long().numpy()
+        return Shifts(self._to_middle(), bias, self.outputs.exponent() - middle)
+
+    @property
+    def kind(self) -> Kind:
+        """How its products are arranged."""
+        return kind_of(self.layer)
+
+
+def prepare_power_of_two(network: nn.Module, bits: Bits, samples: Tensor) -> QuantizedNetwork:
+    """Power-of-two quantizers in a copy of `network`, with thresholds from `samples` (batch x C x H x W).
+
+    Norms are folded with their statistics. The input and outputs without a ReLU are signed where they have negative
+    values. Thresholds start in the middle of the power-of-two bin with the least squared error (our choice: the
+    paper names several). `network` and `bits` are as `prepare` takes them; raises InputError for those it refuses, and
+    for sums of values.
+    """
+    chain = prepare(network, bits, Recipe.PL_FB, samples)
+    source = TqtQuantizer(bits.values[0], signed=bool((samples < 0).any()))
+    quantizer: dict[int, TqtQuantizer] = {INPUT: source}
+    parts: list[nn.Module] = []
+    for i, (part, (read, *more)) in enumerate(zip(chain.parts, chain.reads, strict=True)):
+        if more:
+            raise _unsupported(part.name, "a sum", "networks in powers of two are chains")
+        made = _part(part, quantizer[read])
+        parts.append(made)
+        quantizer[i] = made.outputs if isinstance(made, PowerOfTwoLayer) else quantizer[read]
+    found = QuantizedNetwork(source, parts, chain.reads, chain.results)
+    _observe(found, set(quantizer.values()), samples)
+    found.eval()
+    return found
+
+
+def _part(part: Any, source: TqtQuantizer) -> nn.Module:
+    if isinstance(part, Block):
+        if part.output.limits:
+            raise _unsupported(part.name, "Hardtanh", "a Hardtanh has a range, which a trained threshold changes")
+        outputs = TqtQuantizer(part.output.bits, signed=not part.output.relu)
+        found: nn.Module = PowerOfTwoLayer(part.name, part.layer, source, part.weight_bits, outputs, part.padding)
+        return found
+    if not isinstance(part, AveragePool | MaxPool):
+        raise _unsupported(part.name, type(part).__name__, "networks in powers of two have weights and pools")
+    if isinstance(part, AveragePool):
+        read_from(part, source)
+    return part
+
+
+def _unsupported(name: str, got: str, rule: str) -> InputError:
+    return bad_input("unsupported", got, rule, "Take scales of any value: the scheme pl or pc.", key=name)
+
+
+def _observe(network: nn.Module, quantizers: set[TqtQuantizer], samples: Tensor) -> None:
+    for one in quantizers:
+        one.observe = True
+    with torch.no_grad():
+        network(samples)
+    for one in quantizers:
+        one.observe = False

@@ -13,7 +13,7 @@ from hwsim.errors import InputError, bad_input
 from hwsim.quant.assign import Bits
 from hwsim.quant.chain import short_names
 from hwsim.quant.training.blocks import RELU6, AveragePool, Block, MaxPool, Output, Recipe, Sum, read_from
-from hwsim.quant.training.graph import SUPPORTED, Step, read_graph
+from hwsim.quant.training.graph import SUPPORTED, Step, ZeroChannels, read_graph, read_network
 
 INPUT = -1
 """Stands for the network's input where parts are named by number."""
@@ -22,25 +22,29 @@ INPUT = -1
 class QuantizedNetwork(nn.Module):
     """The input's quantizer, then blocks, sums and pooling in order. Real values in, real values out.
 
-    `reads` has the numbers of the parts that each part reads; without it each reads the one before.
+    `reads` has the numbers of the parts that each part reads; without it each reads the one before. `results` are the
+    parts that make the outputs: one tensor, or a tuple of several; without it the last one.
     """
 
     def __init__(
-        self, source: Output, parts: Iterable[nn.Module], reads: Sequence[tuple[int, ...]] | None = None
-    ) -> None:
+        self, source: Output, parts: Iterable[nn.Module], reads: Sequence[tuple[int, ...]] | None = None,
+        results: Sequence[int] = (),
+    ) -> None:  # fmt: skip
         super().__init__()
         self.source, self.parts = source, nn.ModuleList(parts)
         self.reads = tuple(reads) if reads is not None else tuple((i - 1,) for i in range(len(self.parts)))
+        self.results = tuple(results) or (len(self.parts) - 1,)
         self._last = {read: i for i, reads_ in enumerate(self.reads) for read in reads_}
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         values = {INPUT: self.source(x)}
         for i, (part, reads) in enumerate(zip(self.parts, self.reads, strict=True)):
             values[i] = part(*(values[read] for read in reads))
             for read in reads:
-                if self._last[read] == i:
+                if self._last[read] == i and read not in self.results:
                     values.pop(read, None)
-        return values[len(self.parts) - 1]
+        found = tuple(values[i] for i in self.results)
+        return found if len(found) > 1 else found[0]
 
     def blocks(self) -> list[Block]:
         """The layers with weights."""
@@ -85,7 +89,7 @@ def _observe(network: QuantizedNetwork, samples: Tensor) -> None:
 
 
 def _built(network: nn.Module, bits: Bits) -> QuantizedNetwork:
-    steps = read_graph(network)
+    steps, results = read_network(network)
     heads = [step.name for step in steps if isinstance(step.layer, nn.Conv2d | nn.Linear)]
     sums = sum(step.layer is None for step in steps)
     if len(bits.weights) != len(heads):
@@ -93,14 +97,16 @@ def _built(network: nn.Module, bits: Bits) -> QuantizedNetwork:
     if len(bits.values) != len(heads) + sums + 1:
         rule = f"the network has {len(heads) + sums + 1} values with widths of their own"
         raise bad_input("bits", len(bits.values), rule)
-    builder = _Builder(bits, steps, dict(zip(heads, short_names(heads), strict=True)))
-    return QuantizedNetwork(builder.source, builder.parts, builder.reads)
+    builder = _Builder(bits, steps, results, dict(zip(heads, short_names(heads), strict=True)))
+    return QuantizedNetwork(builder.source, builder.parts, builder.reads, [builder.result(i) for i in results])
 
 
 class _Builder:
     """Groups padding, a layer with weights, its norm and its ReLU into one block, and a sum with its ReLU."""
 
-    def __init__(self, bits: Bits, steps: Sequence[Step], names: dict[str, str]) -> None:
+    def __init__(
+        self, bits: Bits, steps: Sequence[Step], results: Sequence[int], names: dict[str, str]
+    ) -> None:  # fmt: skip
         self.bits, self.names = bits, names
         self.parts: list[nn.Module] = []
         self.reads: list[tuple[int, ...]] = []
@@ -110,7 +116,9 @@ class _Builder:
         """The part that makes each step's value."""
         self.padding: dict[int, tuple[int, int, int, int]] = {}
         """The steps that only pad: top, bottom, left, right."""
-        self.readers = [sum(i in step.reads for step in steps) for i in range(len(steps))]
+        self.filled: set[int] = set()
+        """The steps that only add channels of zeros, which sums do by themselves."""
+        self.readers = [sum(i in step.reads for step in steps) + (i in results) for i in range(len(steps))]
         for i, step in enumerate(steps):
             self._add(i, step)
 
@@ -119,11 +127,16 @@ class _Builder:
         padded = next((read for read in step.reads if read in self.padding), None)
         if padded is not None and not isinstance(layer, nn.Conv2d):
             raise _unsupported(step.name, "padding that no convolution reads")
-        if isinstance(layer, nn.ZeroPad2d):
+        if layer is not None and not self.filled.isdisjoint(step.reads):
+            raise _unsupported(step.name, "channels of zeros that no sum reads")
+        if isinstance(layer, ZeroChannels):
+            self.filled.add(i)
+            self.part[i] = reads[0]
+        elif isinstance(layer, nn.ZeroPad2d):
             left, right, top, bottom = (int(n) for n in layer.padding)
             self.padding[i] = (top, bottom, left, right)
             self.part[i] = reads[0]
-        elif isinstance(layer, nn.BatchNorm2d | nn.ReLU | nn.ReLU6):
+        elif isinstance(layer, nn.BatchNorm2d | nn.ReLU | nn.ReLU6 | nn.Hardtanh):
             self._join(step, reads[0])
             self.part[i] = reads[0]
         else:
@@ -131,6 +144,12 @@ class _Builder:
             self.part[i] = len(self.parts)
             self.parts.append(part)
             self.reads.append(reads)
+
+    def result(self, step: int) -> int:
+        """The part that makes the value of `step`, an output."""
+        if self.part[step] == INPUT or step in self.padding or step in self.filled:
+            raise _unsupported("output", "an output that no layer makes")
+        return self.part[step]
 
     def _made(self, step: Step, padding: tuple[int, int, int, int] | None) -> nn.Module:
         layer = step.layer
@@ -155,11 +174,13 @@ class _Builder:
             if not isinstance(last, Block) or last.norm is not None or not alone or not _plain(step.layer, last):
                 raise _unsupported(step.name, "BatchNorm2d")
             last.norm = step.layer
-        elif isinstance(last, Block | Sum) and not last.output.relu and alone:
+        elif not isinstance(last, Block | Sum) or last.output.relu or last.output.limits or not alone:
+            raise _unsupported(step.name, type(step.layer).__name__)
+        elif type(step.layer) is nn.Hardtanh:
+            last.output = Output(last.output.bits, relu=False, limits=_limits(step))
+        else:
             ceiling = RELU6 if isinstance(step.layer, nn.ReLU6) else float("inf")
             last.output = Output(last.output.bits, relu=True, ceiling=ceiling)
-        else:
-            raise _unsupported(step.name, type(step.layer).__name__)
 
     def _pool(self, step: Step, leaf: nn.Module) -> nn.Module:
         if isinstance(leaf, nn.MaxPool2d) and leaf.dilation == 1 and not leaf.ceil_mode:
@@ -188,6 +209,15 @@ def _check(name: str, layer: nn.Conv2d | nn.Linear) -> None:
     plain = layer.groups == 1 or depthwise
     if not plain or layer.dilation != (1, 1) or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
         raise _unsupported(name, type(layer).__name__)
+
+
+def _limits(step: Step) -> tuple[float, float]:
+    """The range of a Hardtanh, which must hold zero, as every format does."""
+    layer: Any = step.layer
+    low, high = float(layer.min_val), float(layer.max_val)
+    if not low <= 0.0 <= high:
+        raise _unsupported(step.name, "a Hardtanh that leaves out zero")
+    return low, high
 
 
 def _plain(norm: nn.BatchNorm2d, block: Block) -> bool:

@@ -17,6 +17,9 @@ from hwsim.quant.formats import TINY, code_range
 
 LN2 = math.log(2.0)
 CLIP_CANDIDATES = 40
+BIN_CANDIDATES = 12
+SAMPLES = 1 << 16
+"""At most so many of a layer's outputs are looked at for its range."""
 
 
 class _Function(torch.autograd.Function):
@@ -143,13 +146,53 @@ def tqt_scale(log2_threshold: Tensor, bits: int, *, signed: bool) -> Tensor:
 
 
 class TqtQuantizer(nn.Module):
-    """A TQT quantizer with its trained threshold; the threshold starts at `start`."""
+    """A TQT quantizer with its trained threshold; the threshold starts at `start`.
+
+    With `observe` it lets values pass, clipped at 0 if it is unsigned, and takes its threshold from them.
+    """
 
     def __init__(self, bits: int, *, signed: bool, start: float = 1.0) -> None:
         super().__init__()
-        self.bits, self.signed = bits, signed
+        self.bits, self.signed, self.observe = bits, signed, False
         self.log2_threshold = nn.Parameter(torch.tensor(math.log2(max(start, TINY))))
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.observe:
+            passed = x if self.signed else x.clamp(min=0)
+            self.fit(passed)
+            return passed
         found: Tensor = Tqt.apply(x, self.log2_threshold, self.bits, self.signed)
         return found
+
+    def fit(self, values: Tensor) -> None:
+        """Put the threshold into the middle of the bin with the least squared error on `values`."""
+        with torch.no_grad():
+            self.log2_threshold.fill_(best_bin(values, self.bits, signed=self.signed) - 0.5)
+
+    def exponent(self) -> int:
+        """log2 of the scale."""
+        return math.ceil(float(self.log2_threshold.detach())) - (self.bits - 1 if self.signed else self.bits)
+
+    @property
+    def zero(self) -> int:
+        """The zero point of its codes as they are stored, unsigned."""
+        return 1 << self.bits - 1 if self.signed else 0
+
+    def format(self) -> tuple[float, int]:
+        """Scale and zero point."""
+        return 2.0 ** self.exponent(), self.zero
+
+
+def best_bin(values: Tensor, bits: int, *, signed: bool) -> int:
+    """The exponent e whose thresholds, 2^(e-1) < t <= 2^e, have the least squared error: at most the largest value's.
+
+    0 for values that are all zero.
+    """
+    flat = values.detach().reshape(-1)
+    flat = flat[:: 1 + len(flat) // SAMPLES]
+    largest = float(flat.abs().max())
+    if not largest:
+        return 0
+    bins = [math.ceil(math.log2(largest)) - i for i in range(BIN_CANDIDATES)]
+    errors = [float(((Tqt.apply(flat, torch.tensor(float(e)), bits, signed) - flat) ** 2).sum()) for e in bins]
+    return bins[errors.index(min(errors))]

@@ -7,15 +7,20 @@ from torch import Tensor, nn
 
 
 def train(
-    network: nn.Module, images: Tensor, labels: Tensor, *, epochs: int, rate: float, seed: int, batch: int = 64
-) -> None:
+    network: nn.Module, images: Tensor, labels: Tensor, *, epochs: int, rate: float, seed: int, batch: int = 64,
+    threshold_rate: float | None = None,
+) -> None:  # fmt: skip
     """Train in place; the rate falls to zero along a half cosine. Deterministic for one seed and one thread.
 
-    A network with quantizers keeps its norms' statistics (batch x C x H x W images, integer labels).
+    `threshold_rate` is that of log thresholds, if it is not `rate`. A network with quantizers keeps its norms'
+    statistics (batch x C x H x W images, integer labels).
     """
     order = torch.Generator().manual_seed(seed)
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=rate)
+    named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    thresholds = [p for name, p in named if name.endswith("log2_threshold")]
+    others = [p for name, p in named if not name.endswith("log2_threshold")]
+    groups = [{"params": others}, {"params": thresholds, "lr": rate if threshold_rate is None else threshold_rate}]
+    optimizer = torch.optim.Adam(groups, lr=rate)
     steps = epochs * (len(images) // batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     loss_of = nn.CrossEntropyLoss()
