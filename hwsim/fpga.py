@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hwsim.netlist.lut6 import LUT_PINS
 from hwsim.pure import pure
 
 if TYPE_CHECKING:
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
 
     from hwsim.table import Bounds, Figure, Reader
 
-LUT_PINS = 6
-"""Pins of one look-up table of every family of the table."""
-LUT_BITS = 1 << LUT_PINS
-"""Configuration bits of one: its truth table."""
 BRAM18_BITS = 18 * 1024
 BRAM_WORD_BITS = 36
 """The widest word of one 18 Kbit block RAM; its access energy is of this word."""
@@ -64,21 +61,6 @@ class Fpga(NamedTuple):
 
 
 # --- look-up tables -----------------------------------------------------------------------------------------------
-
-
-@pure
-def lut6_of(pins: int) -> int:
-    """6-input look-up tables that one table of `pins` inputs takes: one up to 6, then twice as many a pin."""
-    tables = 1
-    for _ in range(LUT_PINS, pins):
-        tables = 2 * tables
-    return tables
-
-
-@pure
-def muxes_of(pins: int) -> int:
-    """Wide multiplexers that join the look-up tables of one table of `pins` inputs."""
-    return lut6_of(pins) - 1
 
 
 @pure

@@ -14,6 +14,8 @@ import pytest
 from mutate import Mutator
 
 from accelerators.poetbin import document
+from accelerators.poetbin.bits import pack
+from accelerators.poetbin.boosting import train_rinc
 from accelerators.poetbin.classifier import (
     Classifier,
     Mat,
@@ -27,6 +29,7 @@ from accelerators.poetbin.classifier import (
     rinc_outputs,
     scores_from_outputs,
 )
+from accelerators.poetbin.counts import rinc_shape
 from accelerators.poetbin.output import rounded_quotient, score_luts, score_table
 from accelerators.poetbin.rinc import modules
 from hwsim.errors import InputError
@@ -105,10 +108,22 @@ def test_networks_of_the_published_sizes_have_the_published_counts(name: str) ->
     neuron = Mat((group,) * groups, (1.0,) * groups)
     weights = ((0.5,) * (neurons // classes),) * classes
     netlist = Classifier(512, p, (neuron,) * neurons, weights, (0.0,) * classes, q).netlist()
+    assert rinc_shape(groups, trees) == (groups, trees)
     assert len(netlist.luts) == nominal_luts(*PUBLISHED[name])
     assert sum(1 << max(0, len(lut.pins) - 6) for lut in netlist.luts) == naive_lut6(*PUBLISHED[name])
     assert netlist.depth == 4
     assert len(netlist.outputs) == 80
+
+
+@pytest.mark.parametrize(("groups", "trees", "depth"), [(1, 1, 2), (1, 5, 3), (3, 1, 4), (2, 4, 4)])
+def test_a_group_or_a_tree_alone_has_no_module_above_it(groups: int, trees: int, depth: int) -> None:
+    """Counts are those of the network that the shape trains to, for one group of one tree to full ones."""
+    shape = rinc_shape(groups, trees)
+    features = np.random.default_rng(4).integers(0, 2, (90, 9), dtype=np.uint8)
+    neuron = train_rinc(pack(features), features[:, 0] ^ features[:, 5] & features[:, 7], 5, shape)
+    netlist = Classifier(9, 5, (neuron,) * 6, ((0.5,) * 3,) * 2, (0.0,) * 2, 4).netlist()
+    assert (len(netlist.luts), netlist.depth) == (nominal_luts(5, trees, groups, 6, 2, 4), depth)
+    assert len(netlist.luts) == naive_lut6(5, trees, groups, 6, 2, 4)
 
 
 # --- the output layer -------------------------------------------------------------------------------------------------
@@ -245,8 +260,10 @@ def test_classifiers_that_do_not_fit_are_refused() -> None:
 def test_files_round_trip(tmp_path: Path) -> None:
     for seed in range(20):
         classifier = random_classifier(seed)
-        document.write(classifier, tmp_path / "c.json")
-        assert document.read(tmp_path / "c.json") == classifier
+        for name in ("c.json", "c.json.gz"):
+            document.write(classifier, tmp_path / name)
+            assert document.read(tmp_path / name) == classifier
+        assert (tmp_path / "c.json.gz").read_bytes()[:2] == b"\x1f\x8b"
         for rinc in classifier.neurons:
             text = json.dumps(document.module_data(rinc))
             assert document.parse_module(text, classifier.inputs, classifier.p) == rinc

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import random
 import shutil
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,11 @@ PUBLISHED = {
 """Look-up tables, 6-input tables, tables a neuron; delay (recalled) and clock period in ns."""
 
 
+shipped = lru_cache(maxsize=None)(load_design)
+
+
 def design_of(name: str, **changes: Any) -> Design:
-    made: Design = dataclasses.replace(load_design(name).design, **changes)
+    made: Design = dataclasses.replace(shipped(name).design, **changes)
     return made
 
 
@@ -67,8 +71,8 @@ def test_delays_of_six_and_eight_inputs_are_the_fitted_ones_and_that_of_cifar_10
 def test_counts_agree_with_those_of_training_over_shapes() -> None:
     checked = 0
     for p in (2, 4, 6, 7, 8, 9):
-        for trees in range(2, p + 1):
-            for groups in range(2, p + 1):
+        for trees in range(1, p + 1):
+            for groups in range(1, p + 1):
                 for pins in (1, p):
                     d = design_of("poetbin", inputs_per_lut=p, trees_per_group=trees, groups=groups, neurons=10 * pins)
                     assert tasks.nominal_luts(d) == nominal_luts(p, trees, groups, 10 * pins, 10, 8)

@@ -66,3 +66,17 @@ def table_outputs(table: int, pins: int) -> NDArray[np.uint8]:
     """A table's outputs by address, uint8[2^pins]."""
     size = 1 << pins
     return np.unpackbits(np.frombuffer(table.to_bytes(-(-size // 8), "little"), np.uint8), bitorder="little")[:size]
+
+
+def shifted(vectors: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    """What a shift register of `width` bits a clock shows while `vectors`[samples, features] pass through it.
+
+    uint8[1 + samples * beats, features]: the state behind reset, then one a beat, as `rtl_models/poetbin/README.md` has
+    it. A width of all features is a parallel register.
+    """
+    features = vectors.shape[1]
+    size = -(-features // width) * width
+    sent = np.zeros((len(vectors), size), np.uint8)
+    sent[:, :features] = vectors
+    line = np.concatenate([np.zeros(size, np.uint8), sent.reshape(-1)])
+    return np.lib.stride_tricks.sliding_window_view(line, size)[::width, :features]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from hwsim.netlist.lut6 import lut6_of
 from hwsim.pure import ceil_div
-
-LUT6_PINS = 6
 
 
 def full_rinc_luts(p: int, depth: int) -> int:
@@ -24,26 +23,37 @@ def rinc_luts(shape: Sequence[int]) -> int:
     return total
 
 
-def lut6_of(pins: int) -> int:
-    """6-input LUTs of one table of so many pins: 1 up to 6, else 2^(pins - 6), which wide multiplexers join."""
-    return 1 << max(0, pins - LUT6_PINS)
+def rinc_shape(groups: int, trees: int) -> tuple[int, ...]:
+    """The shape of a neuron of `groups` groups of `trees` trees: one group has no second MAT, and of one group one
+    tree stands alone."""
+    if groups > 1:
+        return groups, trees
+    return (trees,) if trees > 1 else ()
+
+
+def neuron_lut6(p: int, trees: int, groups: int) -> int:
+    """6-input tables of such a neuron, each table by the pins it uses."""
+    modules, total = 1, 0
+    for size in rinc_shape(groups, trees):
+        total += modules * lut6_of(size)
+        modules *= size
+    return total + modules * lut6_of(p)
 
 
 def nominal_luts(p: int, trees: int, groups: int, neurons: int, classes: int, q: int) -> int:
-    """LUTs of a classifier of RINC-2 neurons, `groups` groups of `trees` trees: a table of up to p inputs is one LUT.
+    """LUTs of a classifier of neurons of `groups` groups of `trees` trees: a table of up to p inputs is one LUT.
 
     With all groups full (trees = p) this is neurons * (T + ceil(T / p) + 1) + classes * q, T = trees * groups.
     Raises ValueError where a table needs more than p inputs.
     """
     _check_pins(p, trees, groups, ceil_div(neurons, classes))
-    return neurons * rinc_luts((groups, trees)) + classes * q
+    return neurons * rinc_luts(rinc_shape(groups, trees)) + classes * q
 
 
 def naive_lut6(p: int, trees: int, groups: int, neurons: int, classes: int, q: int) -> int:
     """The same in 6-input LUTs, each table by the pins it uses and nothing simplified."""
     _check_pins(p, trees, groups, ceil_div(neurons, classes))
-    a_neuron = trees * groups * lut6_of(p) + groups * lut6_of(trees) + lut6_of(groups)
-    return neurons * a_neuron + classes * q * lut6_of(ceil_div(neurons, classes))
+    return neurons * neuron_lut6(p, trees, groups) + classes * q * lut6_of(ceil_div(neurons, classes))
 
 
 def _check_pins(p: int, *used: int) -> None:

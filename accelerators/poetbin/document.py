@@ -16,7 +16,7 @@ from typing import Any
 
 from accelerators.poetbin.classifier import MAX_SCORE_BITS, Classifier
 from accelerators.poetbin.rinc import MAX_PINS, Mat, Rinc, Tree
-from hwsim.document import Checker, Document, Path_, parse_json, read_json
+from hwsim.document import Checker, Document, Path_, packed, parse_json, read_json
 
 FORMAT = "hwsim-poetbin"
 SCHEMA_VERSION = 1
@@ -47,15 +47,15 @@ def dumps(classifier: Classifier) -> str:
 
 
 def write(classifier: Classifier, path: str | Path) -> None:
-    """Write the classifier to a file. Raises OSError where that cannot be done."""
-    Path(path).write_text(dumps(classifier), encoding="utf-8")
+    """Write the classifier to a file, compressed if its name ends in `.gz`. Raises OSError where it cannot."""
+    Path(path).write_bytes(packed(dumps(classifier).encode(), path))
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
 def read(path: str | Path) -> Classifier:
-    """The classifier in a file. Raises InputError that names every place where it breaks a rule."""
+    """The classifier in a file (`.json`, `.json.gz`). Raises InputError that names every place that breaks a rule."""
     return _classifier(read_json(path))
 
 

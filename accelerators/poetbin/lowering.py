@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from accelerators.poetbin.design import Design
-from accelerators.poetbin.stacks import NETWORK_KIND, Stack, replaceable, stacks
+from accelerators.poetbin.stacks import NETWORK_KIND, Stack, stacks
 from accelerators.poetbin.tasks import Network, Registers, Tables, untrained
 from hwsim.errors import InputError, Problem, Where
 from hwsim.lowering import Item, items
@@ -69,7 +69,9 @@ def _trained(item: Item, design: Design, program: Program) -> Network:
     differ = [f for f in SHAPE if item.op.attrs.get(f) != getattr(design, f)]
     if differ:
         text = ", ".join(f"{f} {item.op.attrs.get(f)}" for f in differ)
-        note = f"{item.op.name}: its network has {text}; tables and activity are those of the shape, unvalidated"
+        settings = " ".join(f"--set {f}={item.op.attrs.get(f)}" for f in differ)
+        note = (f"{item.op.name}: its network has {text}; tables and activity are those of the shape, unvalidated. "
+                f"For the network's own: {settings}")  # fmt: skip
         if note not in program.notes:
             program.notes.append(note)
         return untrained(*(item.sizes[size] for size in ("samples", "inputs", "outputs")))
@@ -97,9 +99,9 @@ def refuse(workload: Workload, schedule: tuple[Phase, ...]) -> None:
     more = f", nor can {len(strange) - 1} more" if len(strange) > 1 else ""
     why = f" ({op.reason})" if op.disposition is Disposition.UNSUPPORTED else ""
     rule = f"look-up tables replace linear layers with their norms and activations; this operator cannot be{why}{more}"
-    remedy = "Give the classifier alone, or run the network on another accelerator."
-    if any(True for graph in _graphs(workload, schedule) for _ in stacks(graph)) and not replaceable(op):
-        remedy = ("Give the classifier alone (`python -m accelerators.poetbin.replace` puts a trained network in its "
-                  "place), or run the network on another accelerator.")  # fmt: skip
+    remedy = "Run the network on another accelerator."
+    if any(o.kind in (NETWORK_KIND, "matmul") for g in _graphs(workload, schedule) for o in g.ops):
+        remedy = ("Give its classifier alone, with a trained network in its place (python -m "
+                  "accelerators.poetbin.replace WORKLOAD --network NAME --alone).")  # fmt: skip
     where = Where(file=f"workload {workload.name}", key=f"graphs.{graph.name}.{op.name}")
     raise InputError([Problem("unsupported-op", where, f"{op.kind} ({op.source})", rule, remedy)])

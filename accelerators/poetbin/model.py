@@ -17,9 +17,10 @@ from accelerators.poetbin import tasks
 from accelerators.poetbin.design import Design
 from accelerators.poetbin.lowering import SHAPE, lower
 from accelerators.poetbin.tasks import Counts, Network, Registers, Tables, argmax_lut6, count, nominal_lut6
-from hwsim.fpga import LUT_BITS, fabric_mm2, lut_toggle_pj, net_toggle_pj
+from hwsim.fpga import fabric_mm2, lut_toggle_pj, net_toggle_pj
 from hwsim.memory import REGISTER_FILE, MemoryLevel, Unit
 from hwsim.model import Parts, Program, Violation
+from hwsim.netlist.lut6 import LUT_BITS
 from hwsim.pure import pure
 from hwsim.result import UNVALIDATED
 from hwsim.workload.ir import Workload
@@ -122,7 +123,9 @@ class PoetBinModel:
         return (
             f"{tasks.nominal_luts(design):,} look-up tables of {design.inputs_per_lut} inputs; {used:,} of "
             f"{parts.fpga.luts:,} 6-input tables and {held:,} of {parts.fpga.flip_flops:,} flip-flops of the device",
-            f"delay between registers {delay_ns:.3g} ns, of a clock period of {period_ns:.3g} ns",
+            f"{levels_of(design, program)} levels of tables; delay between registers {delay_ns:.3g} ns, of a clock "
+            f"period of {period_ns:.3g} ns",
+            *(_activity(design, task) for task in dict.fromkeys(networks_of(program))),
         )
 
 
@@ -155,8 +158,20 @@ def most_flip_flops(design: Design, program: Program) -> int:
 
 def delay_of(design: Design, parts: Parts, program: Program) -> float:
     """Picoseconds of the slowest network between registers."""
-    levels = max((tasks.depth(design, task) for task in networks_of(program)), default=0)
-    return tasks.delay_ps(design, parts.fpga, levels)
+    return tasks.delay_ps(design, parts.fpga, levels_of(design, program))
+
+
+def levels_of(design: Design, program: Program) -> int:
+    """Levels of tables of the deepest network."""
+    return max((tasks.depth(design, task) for task in networks_of(program)), default=0)
+
+
+def _activity(design: Design, task: Network) -> str:
+    """How often a 6-input table's output changes, and whether that was counted."""
+    counts, states = count(design, task), task.vectors * tasks.beats(design)
+    share = counts.lut_toggles / states / max(1, tasks.network_lut6(design, task))
+    how = f"counted over {task.toggled_vectors:,} samples" if task.trained else "of the assumed share of ones"
+    return f"a 6-input table changes in {share:.1%} of the states of the input register ({how})"
 
 
 MODEL: Any = PoetBinModel()

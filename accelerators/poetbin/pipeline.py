@@ -21,7 +21,7 @@ from accelerators.poetbin.arrays import Samples, read_arrays, write_arrays, writ
 from accelerators.poetbin.bits import pack
 from accelerators.poetbin.boosting import train_neurons
 from accelerators.poetbin.classifier import Classifier, rinc_outputs
-from accelerators.poetbin.counts import naive_lut6, nominal_luts
+from accelerators.poetbin.counts import naive_lut6, nominal_luts, rinc_shape
 from accelerators.poetbin.folder import Settings, damaged, opened, write_json
 from accelerators.poetbin.learning import output, teacher
 from accelerators.poetbin.rinc import Rinc
@@ -69,7 +69,7 @@ def train(folder: Path, settings: Settings, dataset: data.Dataset, threads: int,
     """
     with opened(folder, settings):
         taught = teach(folder / "bits.npz", folder / "teacher.pt", settings, dataset, report)
-        wanted = Wanted(settings.neurons, settings.p, (settings.groups, settings.trees))
+        wanted = Wanted(settings.neurons, settings.p, rinc_shape(settings.groups, settings.trees))
         neurons = grow(folder / "neurons", wanted, taught.parts["train"], threads, report)
         return _finish(folder, settings, taught, neurons, report)
 

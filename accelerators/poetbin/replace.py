@@ -1,11 +1,12 @@
 """Put a trained network of look-up tables in the place of a stack of linear layers.
 
     python -m accelerators.poetbin.replace mnist-classifier --network mnist-5k --out mnist_luts.json
-    python -m accelerators.poetbin.replace FILE.json --network DIR --stack features.fc1 --out NEW.json
+    python -m accelerators.poetbin.replace FILE.json --network DIR --stack features.fc1 --alone --out NEW.json
 
 `--network` names a network of `accelerators/poetbin/trained` or the folder of a finished training. The new workload has
 one operator of kind `lut_network` in the stack's place, which carries the network's counts: its tables, and how often
-they change over the training's test samples, one after another. Accelerators other than PoET-BiN refuse it by name.
+they change over the training's test samples, one after another. Accelerators other than PoET-BiN refuse it by name,
+and PoET-BiN refuses what stands before it, such as convolutions; `--alone` leaves out all but the network.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace as replaced
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +22,9 @@ from typing import TYPE_CHECKING
 from accelerators.poetbin.stacks import NETWORK_KIND, Stack, stacks
 from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, InputError, bad_input
 from hwsim.expr import parse
+from hwsim.netlist.lut6 import lut6_of
 from hwsim.workload import store
-from hwsim.workload.ir import Attr, Graph, Op, Role, Workload
+from hwsim.workload.ir import Attr, Graph, Op, Phase, Role, Workload
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,43 +36,56 @@ RESULTS = {"inputs_per_lut": "p", "trees_per_group": "trees", "groups": "groups"
 """Design field -> key of a training's results."""
 
 
+SHIFTED_SAMPLES = 17
+"""Samples that pass a shift register to measure its changes: the first one fills it."""
+
 # --- what is measured of a network ----------------------------------------------------------------------------------
 
 
 def measured(netlist: Netlist, bits: NDArray[np.uint8]) -> dict[str, int]:
-    """The numbers of a `tasks.Network` by field: tables before and after simplification, registers, and changes over
-    the samples `bits`[samples, inputs] in order."""
+    """The numbers of a `tasks.Network` by field: tables as they are and as synthesis is expected to cover them
+    (`hwsim.netlist.mapping`), registers, and changes over the samples `bits`[samples, inputs] in order."""
     from hwsim.netlist.evaluate import toggles
+    from hwsim.netlist.mapping import estimate_of
     from hwsim.netlist.simplify import simplify
-    from hwsim.netlist.statistics import lut6_cost
 
     simple = simplify(netlist)
+    covered = estimate_of(simple)
     changes, opaque = toggles(simple, bits), toggles(netlist, bits)
+    primitives = {signal: len(lut.pins) for signal, lut in enumerate(netlist.luts, netlist.inputs)}
     return {
         "depth": netlist.depth,
-        "lut6": lut6_cost(simple),
-        "lut6_opaque": _primitives(netlist),
+        "lut6": covered.lut6,
+        "lut6_opaque": sum(map(lut6_of, primitives.values())),
         **{f"inside_{level}": len(crossing(netlist, level)) for level in (1, 2, 3)},
         "toggled_vectors": len(bits) - 1,
-        **_changes("", simple, changes),
-        **_changes("opaque_", netlist, opaque),
+        **_changes("", covered.tables, changes),
+        **_changes("opaque_", primitives, opaque),
         "input_toggles": int(opaque[: netlist.inputs].sum()),
         "output_toggles": int(sum(opaque[s] for s in netlist.outputs)),
+        **_shifted(netlist, bits, opaque),
     }
 
 
-def _primitives(netlist: Netlist) -> int:
-    from hwsim.netlist.statistics import lut6_of
+def _shifted(netlist: Netlist, bits: NDArray[np.uint8], changes: NDArray[np.int64]) -> dict[str, int]:
+    """How much more often features and tables change from one state of a shift register of one bit a clock to the next
+    than from one sample to the next (`changes`), in thousandths; over the first samples."""
+    from accelerators.poetbin.bits import shifted
+    from hwsim.netlist.evaluate import toggles
 
-    return sum(lut6_of(len(lut.pins)) for lut in netlist.luts)
+    states = shifted(bits[:SHIFTED_SAMPLES], 1)[bits.shape[1] :]
+    moved = toggles(netlist, states)
+    found = {}
+    for what, part in (("input", slice(0, netlist.inputs)), ("table", slice(netlist.inputs, None))):
+        a_state, a_sample = moved[part].sum() / max(1, len(states) - 1), changes[part].sum() / max(1, len(bits) - 1)
+        found[f"shifted_{what}_permille"] = round(1000 * a_state / a_sample) if a_sample else 1000
+    return found
 
 
-def _changes(prefix: str, netlist: Netlist, changes: NDArray[np.int64]) -> dict[str, int]:
-    from hwsim.netlist.statistics import lut6_of
-
-    own = [int(c) for c in changes[netlist.inputs :]]
-    weighted = sum(lut6_of(len(lut.pins)) * c for lut, c in zip(netlist.luts, own, strict=True))
-    return {f"{prefix}table_toggles": sum(own), f"{prefix}lut6_toggles": weighted}
+def _changes(prefix: str, tables: Mapping[int, int], changes: NDArray[np.int64]) -> dict[str, int]:
+    """Changes at the outputs of tables (signal -> inputs), and weighted by the 6-input tables of each."""
+    weighted = sum(lut6_of(pins) * int(changes[signal]) for signal, pins in tables.items())
+    return {f"{prefix}table_toggles": sum(int(changes[s]) for s in tables), f"{prefix}lut6_toggles": weighted}
 
 
 def crossing(netlist: Netlist, level: int) -> set[int]:
@@ -142,6 +157,24 @@ def replace(workload: Workload, stack: Stack, attrs: Mapping[str, Attr], inputs:
                     provenance=provenance)  # fmt: skip
 
 
+def alone(workload: Workload) -> Workload:
+    """`workload` with nothing left but its network of look-up tables, run as often as before."""
+    graph, op = next((g, o) for g in workload.graphs.values() for o in g.ops if o.kind == NETWORK_KIND)
+    tensors = {n: replaced(graph.tensors[n], role=Role.INPUT) for n in op.inputs}
+    tensors |= {n: replaced(graph.tensors[n], role=Role.OUTPUT) for n in op.outputs}
+    only = replaced(graph, ops=(op,), tensors=tensors, inputs=op.inputs, outputs=op.outputs)
+    schedules = {name: tuple(_calling(graph.name, phases)) for name, phases in workload.schedules.items()}
+    return replaced(workload, graphs={graph.name: only}, schedules={n: p for n, p in schedules.items() if p})
+
+
+def _calling(graph: str, phases: Sequence[Phase]) -> Iterator[Phase]:
+    """What is left of `phases` when only `graph` is called."""
+    for phase in phases:
+        calls = tuple(call for call in phase.calls if call.graph == graph)
+        if calls:
+            yield replaced(phase, calls=calls)
+
+
 def _without(stack: Stack, op: Op) -> Graph:
     """The stack's graph with `op` for the stack, and without tensors that nothing reads any more."""
     graph = stack.graph
@@ -170,11 +203,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--stack", default="", metavar="LAYER", help="first layer of the stack, where there are several"
     )
+    parser.add_argument("--alone", action="store_true", help="leave out all but the network")
     parser.add_argument("--name", default="", metavar="NAME", help="name of the new workload")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE")
     given = parser.parse_args(arguments)
     try:
         made = with_network(store.load_workload(given.workload), given.network, given.stack)
+        made = alone(made) if given.alone else made
         store.write(replaced(made, name=given.name or made.name), given.out)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

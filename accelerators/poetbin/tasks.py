@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 from accelerators.poetbin.design import Design
-from hwsim.fpga import LUT_BITS, Fpga, level_ps, lut6_of
+from hwsim.fpga import Fpga, level_ps
 from hwsim.model import Action, Chunks, Drain, Work
+from hwsim.netlist.lut6 import LUT_BITS, lut6_of
 from hwsim.pure import ceil_div, clog2, pure
 
 PERMILLE = 1_000
@@ -20,13 +21,16 @@ class Network(NamedTuple):
     """`vectors` samples of `features` bits through a network that gives `scores` numbers each. `trained` is 1 where the
     network was trained for this design's shape; the other numbers are its own then, and 0 otherwise.
 
-    depth, lut6, lut6_opaque  levels; 6-input tables after simplification, and of the primitives as they are
+    depth             levels as the network is written
+    lut6, lut6_opaque 6-input tables that synthesis is expected to need, and of the primitives as they are
     inside_1 ... inside_3     signals that a register behind level 1, 2, 3 holds
-    toggled_vectors           samples of the sequence that changes were counted over
-    table_toggles             changes at the outputs of all tables over that sequence, after simplification
-    lut6_toggles              the same, each as often as its table takes 6-input tables
+    toggled_vectors           how often a sample followed another where changes were counted
+    table_toggles     changes at the outputs of all those tables over that sequence
+    lut6_toggles      the same, each as often as its table takes 6-input tables
     opaque_table_toggles, opaque_lut6_toggles   both of the primitives as they are
     input_toggles, output_toggles   changes of features, and of score bits
+    shifted_input_permille, shifted_table_permille   changes from one state of a serial input register to the next, of
+                      features and of tables, in thousandths of those from one sample to the next
     """
 
     vectors: int
@@ -46,6 +50,8 @@ class Network(NamedTuple):
     opaque_lut6_toggles: int
     input_toggles: int
     output_toggles: int
+    shifted_input_permille: int
+    shifted_table_permille: int
 
 
 def untrained(vectors: int, features: int, scores: int) -> Network:
@@ -239,6 +245,10 @@ def count(design: Design, task: Network) -> Counts:
             tables = _share(task.opaque_table_toggles, states, task.toggled_vectors)
             tables6 = _share(task.opaque_lut6_toggles, states, task.toggled_vectors)
         features = _share(task.input_toggles, states, task.toggled_vectors)
+        if beats(design) > 1:
+            tables = _share(tables, task.shifted_table_permille, PERMILLE)
+            tables6 = _share(tables6, task.shifted_table_permille, PERMILLE)
+            features = _share(features, task.shifted_input_permille, PERMILLE)
         scores = _share(task.output_toggles, task.vectors, task.toggled_vectors)
     return Counts(
         cycles=states,

@@ -9,16 +9,14 @@ the first of `inputs`: [a, b] with "0001" is AND. `format` and `schema_version` 
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hwsim.document import MAX_JSON_BYTES, Checker, Document, Path_, decoded, parse_json, read_bytes, shown_path
-from hwsim.errors import InputError, Problem, Where, bad_input
+from hwsim.document import MAX_JSON_BYTES, Checker, Document, Path_, packed, parse_json, read_json, shown_path
+from hwsim.errors import bad_input
 from hwsim.netlist.netlist import MAX_PINS, MAX_SIGNALS, Lut, Netlist, faults_of
 
 FORMAT = "hwsim-netlist"
@@ -40,38 +38,12 @@ def read(path: str | Path) -> Netlist:
 
     Raises InputError with every problem and its place.
     """
-    file = shown_path(path)
-    raw = read_bytes(path, MAX_BYTES)
-    if str(path).endswith(".gz"):
-        raw = _decompressed(raw, file)
-    return from_document(parse_json(decoded(raw, file), file))
+    return from_document(read_json(path))
 
 
 def loads(text: str, file: str = "<text>") -> Netlist:
     """The network in a JSON text. `file` names it in messages. Raises InputError as `read` does."""
     return from_document(parse_json(text, file))
-
-
-def _decompressed(raw: bytes, file: str) -> bytes:
-    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    try:
-        text = unpacker.decompress(raw, MAX_BYTES + 1)
-    except zlib.error:
-        raise _bad_archive(
-            file, "other bytes", "the file is not compressed by gzip", "Drop .gz from its name."
-        ) from None
-    if len(text) > MAX_BYTES:
-        raise _bad_archive(file, f"more than {MAX_BYTES} bytes", f"a netlist has at most {MAX_BYTES} bytes of text")
-    if not unpacker.eof:
-        raise _bad_archive(file, "a cut file", "the compressed text ends too early", "Copy or compress it again.")
-    if unpacker.unused_data:
-        raise _bad_archive(file, "more bytes", "nothing follows the compressed text", "Compress it again.")
-    return text
-
-
-def _bad_archive(file: str, got: str, rule: str, remedy: str = "") -> InputError:
-    code = "too-large" if got.startswith("more than") else "archive"
-    return InputError((Problem(code, Where(file, 1, 1), got, rule, remedy),))
 
 
 def from_document(document: Document, at: Path_ = ()) -> Netlist:
@@ -194,9 +166,8 @@ def write(netlist: Netlist, path: str | Path) -> None:
     text = dumps(netlist).encode()
     if len(text) > MAX_BYTES:
         raise bad_input("too-large", f"{len(text)} bytes", f"a netlist file has at most {MAX_BYTES} bytes of text")
-    raw = gzip.compress(text, mtime=0) if str(path).endswith(".gz") else text
     try:
-        Path(path).write_bytes(raw)
+        Path(path).write_bytes(packed(text, path))
     except (OSError, ValueError) as failed:
         reason = getattr(failed, "strerror", None) or "the path is not legal"
         raise bad_input("unwritable-file", shown_path(path), f"the file cannot be written ({reason})") from None

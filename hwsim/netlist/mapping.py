@@ -13,12 +13,12 @@ It never takes a table apart, and does not look for other logic with the same fu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from hwsim.netlist.lut6 import lut6_of
 from hwsim.netlist.netlist import Netlist
 from hwsim.netlist.simplify import simplify
-from hwsim.netlist.statistics import lut6_of
 
 WIDEST = 8
 """Signals of a cut: two multiplexers behind 6-input tables serve 8 (AMD UG474)."""
@@ -38,17 +38,27 @@ def area_of(inputs: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """6-input tables, and the tables on the longest way through the covered network."""
+    """6-input tables, and the tables on the longest way through the covered network.
+
+    tables: the signals of the simplified network that are tables of the covered one, and of how many inputs.
+    """
 
     lut6: int
     depth: int
+    tables: Mapping[int, int]
 
 
 def estimate(netlist: Netlist) -> Estimate:
     """What synthesis is expected to make of a network, which is simplified first."""
-    cover = _Cover(simplify(netlist))
+    return estimate_of(simplify(netlist))
+
+
+def estimate_of(simplified: Netlist) -> Estimate:
+    """The same of a network that `simplify` has given; the signals of `tables` are its own."""
+    cover = _Cover(simplified)
     chosen = cover.chosen()
-    return Estimate(sum(lut6_of(len(cut)) for cut in chosen.values()), cover.depth(chosen))
+    tables = {signal: len(cut) for signal, cut in chosen.items()}
+    return Estimate(sum(map(lut6_of, tables.values())), cover.depth(chosen), tables)
 
 
 class _Cover:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hwsim.netlist.lut6 import LUT_PINS, lut6_of, muxes_of
 from hwsim.netlist.netlist import Lut, Netlist
 from hwsim.netlist.simplify import simplify
 from hwsim.netlist.tables import joined, tied
 
-LUT6_PINS = 6
 MUX_TABLE = 0b11001010
 """Of the pins (select, one, zero): `one` where select is 1, else `zero`."""
 WIRE = 0b10
@@ -70,16 +70,6 @@ def lut6_cost(netlist: Netlist) -> int:
 def mux_count(netlist: Netlist) -> int:
     """Two-way multiplexers that join the 6-input tables of wider LUTs."""
     return sum(muxes_of(k) for k in effective_pins(netlist))
-
-
-def lut6_of(pins: int) -> int:
-    """6-input tables of a LUT of so many inputs: 1 up to 6, else 2^(pins - 6); none for a constant."""
-    return 0 if pins < 1 else 1 << max(0, pins - LUT6_PINS)
-
-
-def muxes_of(pins: int) -> int:
-    """Multiplexers of a LUT of so many inputs: 2^(pins - 6) - 1, none up to 6."""
-    return (1 << max(0, pins - LUT6_PINS)) - 1
 
 
 def effective_pins(netlist: Netlist) -> tuple[int, ...]:
@@ -151,7 +141,7 @@ class _Mapping:
 
     def expanded(self, pins: tuple[int, ...], table: int) -> int:
         """The signal of this function, made of 6-input tables and multiplexers."""
-        if len(pins) <= LUT6_PINS:
+        if len(pins) <= LUT_PINS:
             return self.put(Lut(pins, table))
         half = 1 << (len(pins) - 1)
         zero = self.expanded(pins[1:], table & ((1 << half) - 1))

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelerators.poetbin import trained
+from accelerators.poetbin.bits import shifted
 from accelerators.poetbin.tasks import Network, beats, latency, untrained
 from hwsim.config import Doc, Range
 from hwsim.cosim.circuit import Event, Hdl, Image, Stimulus
@@ -131,13 +132,7 @@ def signed_scores(outputs: Bits, classes: int, q: int) -> npt.NDArray[np.int64]:
 
 def register_states(block: Block, vectors: Bits) -> Bits:
     """What the network sees in a run: the vector register behind reset, then after each beat. One row a state."""
-    if block.beats == 1:
-        return np.vstack([np.zeros((1, vectors.shape[1]), np.uint8), vectors])
-    size = block.beats * block.width
-    sent = np.zeros((len(vectors), size), np.uint8)
-    sent[:, : vectors.shape[1]] = vectors
-    line = np.concatenate([np.zeros(size, np.uint8), sent.reshape(-1)])
-    return np.lib.stride_tricks.sliding_window_view(line, size)[:: block.width, : vectors.shape[1]]
+    return shifted(vectors, block.width)
 
 
 def expected(block: Block, vectors: Bits) -> dict[str, Image]:
