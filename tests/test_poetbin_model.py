@@ -16,6 +16,7 @@ import pytest
 
 from accelerators.poetbin import replace as replacing
 from accelerators.poetbin import tasks, trained
+from accelerators.poetbin.arrays import Samples, read_samples, write_samples
 from accelerators.poetbin.counts import naive_lut6, nominal_luts
 from accelerators.poetbin.design import Design
 from accelerators.poetbin.model import MODEL
@@ -23,7 +24,7 @@ from accelerators.poetbin.stacks import stacks
 from hwsim.config import load_design
 from hwsim.errors import InputError
 from hwsim.fpga import device
-from hwsim.netlist.evaluate import evaluate_all
+from hwsim.netlist.evaluate import evaluate_all, toggles
 from hwsim.netlist.netlist import Lut, Netlist
 from hwsim.simulate import run
 from hwsim.testing import matmul_chain
@@ -234,6 +235,9 @@ def test_energy_is_that_of_the_measured_changes() -> None:
     assert e["clock"] == pytest.approx((n + 1) * (d.clock_cycle_pj + 594 * d.ff_clock_pj) * 1e-12)
     assert e["device (static)"] == pytest.approx(d.static_w * (n + 1) * 16e-9)
     assert sum(e.values()) == pytest.approx(result.energy_j.value)
+    glitching = run("poetbin", "mnist-classifier-luts", bind={"n": n}, overrides=["glitch_factor=3.0"], interval=False)
+    more = glitching.energy_breakdown_j
+    assert [more[part] / e[part] for part in e] == pytest.approx([3 if part in ("net", "lut") else 1 for part in e])
 
 
 def test_without_data_tables_change_as_often_as_their_share_of_ones_says() -> None:
@@ -294,3 +298,90 @@ def test_a_training_of_ones_own_is_taken_by_its_folder(tmp_path: Path) -> None:
     shutil.copytree(trained.FOLDER / "mnist-5k", tmp_path / "own")
     made = replacing.with_network(load_workload("mnist-classifier"), str(tmp_path / "own"))
     assert store.dumps(made) == store.dumps(load_workload("mnist-classifier-luts"))
+
+
+def test_changes_are_counted_over_mixed_samples() -> None:
+    """MNIST-5k comes digit by digit: in its order nearly all neighbours are of one class, in the mixed one a tenth."""
+    network = trained.load("mnist-5k")
+    bits, labels = network.samples.bits, network.samples.labels
+    assert np.mean(labels[1:] == labels[:-1]) > 0.98
+    places = np.arange(len(bits), dtype=np.uint16)[:, None]
+    order = replacing.mixed(places)[:, 0]
+    assert sorted(order) == list(range(len(bits)))
+    assert 0.05 < np.mean(labels[order][1:] == labels[order][:-1]) < 0.15
+    netlist, mixed, _ = replacing.read_network("mnist-5k")
+    assert (mixed == bits[order]).all()
+    shuffled = [toggles(netlist, np.random.default_rng(seed).permutation(bits)).sum() for seed in range(3)]
+    assert toggles(netlist, mixed).sum() == pytest.approx(np.mean(shuffled), rel=0.02)
+    (op,) = load_workload("mnist-classifier-luts").graphs["classifier"].ops
+    assert op.attrs["opaque_table_toggles"] == toggles(netlist, mixed)[netlist.inputs :].sum()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"results.json": "[]"}, r"results\.json:1:1: .* is a mapping"),
+        ({"results.json": "{}"}, r"have data, p, trees, groups, neurons, q"),
+        ({"q": 0}, r"q: got 0; must be an integer from 1"),
+        ({"q": "8"}, r"q: got '8'; must be an integer"),
+        ({"p": -4}, r"p: got -4; must be an integer"),
+        ({"p": 3}, r"says 520 tables of up to 3 inputs"),
+        ({"q": 7}, r"scores of 7 bits"),
+        ({"trees": 3}, r"got '520 tables .* says 440 tables"),
+        ({"data": 5}, r"data: got 5; a text"),
+        ({"test.npz": None}, r"test\.npz: .* no such file"),
+        ({"rows": 1}, r"got '1 samples of 512 features'; changes are counted over two"),
+        ({"columns": 511}, r"samples of 511 features"),
+    ],
+)
+def test_a_training_that_was_tampered_with_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    folder = tmp_path / "own"
+    shutil.copytree(trained.FOLDER / "digits", folder)
+    ((key, value),) = change.items()
+    if key == "results.json":
+        (folder / key).write_text(value, encoding="utf-8")
+    elif key == "test.npz":
+        (folder / key).unlink()
+    elif key in ("rows", "columns"):
+        old = read_samples(folder / "test.npz")
+        rows, columns = (value, None) if key == "rows" else (None, value)
+        write_samples(folder / "test.npz", Samples(old.bits[:rows, :columns], old.labels[:rows]))
+    else:
+        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        (folder / "results.json").write_text(json.dumps({**results, key: value}), encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        replacing.read_network(str(folder))
+
+
+def test_changes_of_a_trained_network_serial_and_opaque_by_hand() -> None:
+    """Each number of a network is used in the one place it is meant for."""
+    d = design_of("poetbin", inputs=16, inputs_per_lut=4, trees_per_group=2, groups=2, neurons=40)
+    task = tasks.Network(
+        vectors=300, features=16, scores=10, trained=1, depth=4, lut6=50, lut6_opaque=70, inside_1=11, inside_2=7,
+        inside_3=5, toggled_vectors=100, table_toggles=1_000, lut6_toggles=3_000, opaque_table_toggles=5_000,
+        opaque_lut6_toggles=7_000, input_toggles=400, output_toggles=90, shifted_input_permille=500,
+        shifted_table_permille=250,
+    )  # fmt: skip
+    said = {}
+    for serial in (0, 4):
+        for opaque in (False, True):
+            counts = tasks.count(dataclasses.replace(d, serial_width=serial, opaque=opaque), task)
+            said[serial, opaque] = (counts.lut_toggles, counts.net_toggles)
+    assert said[0, False] == (9_000, 3_000 + 1_200 + 270)
+    assert said[0, True] == (21_000, 15_000 + 1_200 + 270)
+    # Four states a sample; the scores behind the output register change once a sample all the same.
+    assert said[4, False] == (9_000, 3_000 + 2_400 + 270)
+    assert said[4, True] == (21_000, 15_000 + 2_400 + 270)
+    held = [tasks.flip_flops(dataclasses.replace(d, pipeline=k), task) for k in (0, 1, 2, 3)]
+    assert [n - held[0] for n in held[1:]] == [11 + 7 + 5 + 3, 7 + 1, 5 + 1]
+
+
+@pytest.mark.parametrize(
+    ("classes", "q", "tables"), [(10, 8, 9 * (4 + 8 + 4)), (2, 5, 3 + 5 + 1), (3, 2, 2 * (1 + 2 + 2))]
+)
+def test_tables_of_the_arg_max(classes: int, q: int, tables: int) -> None:
+    """A comparison takes a table for each two bits; the choice one for each bit of score and index."""
+    d = design_of("poetbin", classes=classes, q=q, neurons=classes * 8, argmax=True)
+    assert tasks.argmax_lut6(d) == tables and tasks.argmax_lut6(dataclasses.replace(d, argmax=False)) == 0
+    untrained = tasks.untrained(1, 512, classes)
+    assert tasks.lut6(d, untrained) == tasks.nominal_lut6(d) + tables

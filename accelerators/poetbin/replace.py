@@ -5,8 +5,9 @@
 
 `--network` names a network of `accelerators/poetbin/trained` or the folder of a finished training. The new workload has
 one operator of kind `lut_network` in the stack's place, which carries the network's counts: its tables, and how often
-they change over the training's test samples, one after another. Accelerators other than PoET-BiN refuse it by name,
-and PoET-BiN refuses what stands before it, such as convolutions; `--alone` leaves out all but the network.
+they change over the training's test samples, one after another in an order mixed once and for all. Accelerators other
+than PoET-BiN refuse it by name, and PoET-BiN refuses what stands before it, such as convolutions; `--alone` leaves out
+all but the network.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from dataclasses import replace as replaced
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accelerators.poetbin.counts import rinc_luts, rinc_shape
 from accelerators.poetbin.stacks import NETWORK_KIND, Stack, stacks
-from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, InputError, bad_input
+from hwsim.document import Checker, read_json, shown_path
+from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, InputError, Where, bad_input
 from hwsim.expr import parse
 from hwsim.netlist.lut6 import lut6_of
 from hwsim.workload import store
@@ -98,23 +101,63 @@ def crossing(netlist: Netlist, level: int) -> set[int]:
 
 
 def read_network(name: str) -> tuple[Netlist, NDArray[np.uint8], dict[str, Attr]]:
-    """The network called `name`, or in the folder of that name: netlist, test samples, and what the operator says of
-    them (shape, hashes). Raises InputError where a file is missing or wrong."""
+    """The network called `name`, or in the folder of that name: netlist, test samples in mixed order, and what the
+    operator says of them (shape, hashes). Raises InputError where a file is missing or wrong."""
     from accelerators.poetbin import trained
     from accelerators.poetbin.arrays import read_samples
-    from hwsim.document import read_json
     from hwsim.netlist.document import read
 
     folder = trained.FOLDER / name if name in trained.names() else Path(name)
     if not (folder / "netlist.json.gz").is_file():
         raise bad_input("unknown-network", name, "this is neither a trained network nor the folder of a training",
                         f"Known: {', '.join(trained.names())}.", key="--network")  # fmt: skip
-    results = read_json(folder / "results.json").data
-    shape = {field: results[key] for field, key in RESULTS.items()} if isinstance(results, dict) else {}
+    trained_on, shape = _said(folder / "results.json")
+    netlist, samples = read(folder / "netlist.json.gz"), read_samples(folder / "test.npz")
+    _check_shape(folder, netlist, shape)
+    if len(samples.bits) < 2 or samples.bits.shape[1] != netlist.inputs:
+        raise bad_input("samples", f"{len(samples.bits)} samples of {samples.bits.shape[1]} features",
+                        f"changes are counted over two samples or more of {netlist.inputs} features",
+                        where=Where(shown_path(folder / "test.npz")))  # fmt: skip
     files = {key: hashlib.sha256((folder / file).read_bytes()).hexdigest()
              for key, file in (("netlist_sha256", "netlist.json.gz"), ("samples_sha256", "test.npz"))}  # fmt: skip
-    samples = read_samples(folder / "test.npz")
-    return read(folder / "netlist.json.gz"), samples.bits, {"trained_on": str(results["data"]), **shape, **files}
+    return netlist, mixed(samples.bits), {"trained_on": trained_on, **shape, **files}
+
+
+def mixed(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The samples in an order that knows nothing of their classes, and is the same everywhere: by the SHA-256 of their
+    places. Data sets may come class by class (mnist-5k does), and neighbours of one class change fewer tables."""
+    return bits[sorted(range(len(bits)), key=lambda place: hashlib.sha256(str(place).encode()).digest())]
+
+
+def _said(path: Path) -> tuple[str, dict[str, int]]:
+    """What results.json says of a training: its data, and the network's shape by design field."""
+    document = read_json(path)
+    check = Checker(document)
+    raw = check.mapping((), document.data, "the results of a training")
+    check.raise_problems()
+    assert raw is not None
+    absent = [key for key in ("data", *RESULTS.values()) if key not in raw]
+    if absent:
+        check.fail((), "missing", ", ".join(map(str, raw)), f"results of a training have {', '.join(absent)}")
+    check.raise_problems()
+    data = check.text((), raw, "data")
+    shape = {field: check.integer((key,), raw[key], 1, 1 << 16) for field, key in RESULTS.items()}
+    check.raise_problems()
+    return str(data), {field: size for field, size in shape.items() if size is not None}
+
+
+def _check_shape(folder: Path, netlist: Netlist, shape: Mapping[str, int]) -> None:
+    """Raise InputError unless a network of this shape has as many tables, none of them wider, and whole scores."""
+    pins, q = shape["inputs_per_lut"], shape["q"]
+    classes, rest = divmod(len(netlist.outputs), q)
+    widest = max((len(lut.pins) for lut in netlist.luts), default=0)
+    sizes = (shape["trees_per_group"], shape["groups"], shape["neurons"])
+    tables = sizes[2] * rinc_luts(rinc_shape(sizes[1], sizes[0])) + len(netlist.outputs)
+    if rest or not classes or widest > pins or tables != len(netlist.luts):
+        got = f"{len(netlist.luts)} tables of up to {widest} inputs and {len(netlist.outputs)} outputs"
+        rule = f"results.json says {tables} tables of up to {pins} inputs and scores of {q} bits"
+        raise bad_input("conflict", got, rule, "Take both files of one training.",
+                        where=Where(shown_path(folder / "netlist.json.gz")))  # fmt: skip
 
 
 # --- the replacement ------------------------------------------------------------------------------------------------
@@ -189,9 +232,9 @@ def _without(stack: Stack, op: Op) -> Graph:
 def with_network(workload: Workload, network: str, stack: str = "") -> Workload:
     """`workload` with the trained network called `network` in the place of a stack. Raises InputError."""
     netlist, bits, attrs = read_network(network)
-    q = int(attrs["q"])
     chosen = stack_of(workload, stack)
-    return replace(workload, chosen, {**attrs, **measured(netlist, bits)}, netlist.inputs, len(netlist.outputs) // q)
+    classes = len(netlist.outputs) // int(attrs["q"])
+    return replace(workload, chosen, {**attrs, **measured(netlist, bits)}, netlist.inputs, classes)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
