@@ -659,6 +659,18 @@ def test_damaged_files_of_a_folder_are_named(
         f"error: {folder}/neurons/007.json:1:31: [table] table: got '3 characters'; a table of 2 features is a text "
         "of 4 characters 0 or 1."
     )
+    (folder / "neurons" / "007.json").write_text('{"features": [1, 2], "table": "0110"}')
+    assert said(capsys, *command(folder)[3:]).startswith(f"error: {folder}/neurons/007.json: [damaged]")
+    kinds = (f"{part}_{kind}" for part in pipeline.PARTS for kind in ("features", "neurons", "labels", "accuracy"))
+    keys = ("features", "weights", "biases", *kinds)
+    whole = read_arrays(folder / "bits.npz", keys)
+    for key, value in (
+        ("features", np.array(-3)), ("features", np.array(500)), ("weights", whole["weights"][:2]),
+        ("biases", whole["biases"][:2]), ("train_labels", whole["train_labels"][:5]),
+        ("test_neurons", whole["test_neurons"][:, :1]), ("test_labels", whole["test_labels"] - 3),
+    ):  # fmt: skip
+        write_arrays(folder / "bits.npz", {**whole, key: value})
+        assert said(capsys, *command(folder)[3:]).startswith(f"error: {folder}/bits.npz: [damaged]"), key
     (folder / "bits.npz").write_bytes((folder / "bits.npz").read_bytes()[:-40])
     assert said(capsys, *command(folder)[3:]).startswith(f"error: {folder}/bits.npz: [format] got no whole .npz file;")
 

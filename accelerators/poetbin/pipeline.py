@@ -24,7 +24,7 @@ from accelerators.poetbin.classifier import Classifier, rinc_outputs
 from accelerators.poetbin.counts import naive_lut6, nominal_luts, rinc_shape
 from accelerators.poetbin.folder import Settings, damaged, opened, write_json
 from accelerators.poetbin.learning import output, teacher
-from accelerators.poetbin.rinc import Rinc
+from accelerators.poetbin.rinc import Rinc, Tree
 from hwsim.document import read_text, shown_path
 from hwsim.netlist.document import write as write_netlist
 
@@ -123,15 +123,32 @@ def _read_taught(path: Path, settings: Settings) -> Taught:
     try:
         parts = {name: _known(found, name, settings.neurons) for name in PARTS}
         accuracy = {name: float(found[f"{name}_accuracy"]) for name in PARTS}
+        return Taught(parts, accuracy, _layer(found["weights"], found["biases"], settings.neurons))
     except (ValueError, TypeError):
         raise damaged(path) from None
-    return Taught(parts, accuracy, output.Layer(found["weights"], found["biases"]))
 
 
 def _known(found: dict[str, NDArray[Any]], name: str, neurons: int) -> Known:
-    features = np.unpackbits(found[f"{name}_features"], axis=1, count=int(found["features"]))
-    bits = np.unpackbits(found[f"{name}_neurons"], axis=1, count=neurons)
-    return Known(features, bits, found[f"{name}_labels"])
+    """One part of the data. Raises ValueError or TypeError where arrays are not of one another's sizes."""
+    features, labels = int(found["features"]), found[f"{name}_labels"]
+    bits = [_unpacked(found[f"{name}_{kind}"], len(labels), width)
+            for kind, width in (("features", features), ("neurons", neurons))]  # fmt: skip
+    if labels.ndim != 1 or labels.dtype.kind != "i" or (labels.size and labels.min() < 0):
+        raise ValueError(name)
+    return Known(bits[0], bits[1], labels)
+
+
+def _unpacked(packed: NDArray[Any], samples: int, width: int) -> NDArray[np.uint8]:
+    if width < 1 or packed.shape != (samples, -(-width // 8)):
+        raise ValueError(packed.shape)
+    return np.unpackbits(packed, axis=1, count=width)
+
+
+def _layer(weights: NDArray[Any], biases: NDArray[Any], neurons: int) -> output.Layer:
+    fits = weights.ndim == 2 and weights.size == neurons and biases.shape == weights.shape[:1]
+    if not fits or weights.dtype != np.float64 or biases.dtype != np.float64:
+        raise ValueError(weights.shape)
+    return output.Layer(weights, biases)
 
 
 # --- neurons ----------------------------------------------------------------------------------------------------
@@ -158,11 +175,21 @@ def grow(folder: Path, wanted: Wanted, known: Known, threads: int, report: Repor
         for done, (neuron, module) in enumerate(coming, start=first + 1):
             write_atomically(paths[neuron], json.dumps(document.module_data(module)).encode())
             report("neurons:", done, wanted.neurons, time.monotonic() - begun)
-    return tuple(_neuron(path, features.features, wanted.p) for path in paths)
+    return tuple(_neuron(path, features.features, wanted) for path in paths)
 
 
-def _neuron(path: Path, inputs: int, p: int) -> Rinc:
-    return document.parse_module(read_text(path, MAX_NEURON_BYTES), inputs, p, shown_path(path))
+def _neuron(path: Path, inputs: int, wanted: Wanted) -> Rinc:
+    module = document.parse_module(read_text(path, MAX_NEURON_BYTES), inputs, wanted.p, shown_path(path))
+    if not _has_shape(module, wanted.p, wanted.shape):
+        raise damaged(path)
+    return module
+
+
+def _has_shape(module: Rinc, p: int, shape: tuple[int, ...]) -> bool:
+    """Whether it is what `train_rinc` makes for this shape."""
+    if not shape or isinstance(module, Tree):
+        return not shape and isinstance(module, Tree) and module.pins == p
+    return module.pins == shape[0] and all(_has_shape(child, p, shape[1:]) for child in module.children)
 
 
 # --- output layer and what is handed on -------------------------------------------------------------------------
