@@ -97,6 +97,16 @@ def test_estimates_are_near_what_yosys_counts() -> None:
     assert all(int(x["yosys_area"]) < 40 for x in beyond)
 
 
+def test_what_the_estimate_misses_is_what_comes_before_mapping() -> None:
+    """Mapped as it is written, without abc's rewriting, every network is within the bound on one."""
+    lines = synthesis.read_table()
+    for held_out in ("false", "true"):
+        chosen = [x for x in lines if x["held_out"] == held_out]
+        found = [abs(e) for e in synthesis.errors(chosen, "lut6_estimate", "yosys_cover")]
+        print(f"held out {held_out}: {sum(found) / len(found):.1%}, {max(found):.1%}")
+        assert sum(found) / len(found) <= synthesis.WITHIN_MEAN and max(found) <= synthesis.WITHIN_WORST
+
+
 def test_an_estimate_draws_tables_together() -> None:
     """Two tables of 3 pins into one of 6; not where another reads the first; wide ones stay whole."""
     both = Netlist(6, (Lut((0, 1, 2), 0x96), Lut((6, 3, 4, 5), 0x6996)), (7,))

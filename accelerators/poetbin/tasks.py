@@ -228,7 +228,7 @@ def count(design: Design, task: Network) -> Counts:
     """Cycles of a run, clocks of registers, and settled changes of tables and nets.
 
     The network sees every state of the input register: one a sample where it comes in parallel, all of its beats where
-    it is shifted in.
+    it is shifted in. A table of the arg-max is taken to change as often as a bit of a score.
     """
     states = task.vectors * beats(design)
     after = latency(design, task) - beats(design)
@@ -250,6 +250,7 @@ def count(design: Design, task: Network) -> Counts:
             tables6 = _share(tables6, task.shifted_table_permille, PERMILLE)
             features = _share(features, task.shifted_input_permille, PERMILLE)
         scores = _share(task.output_toggles, task.vectors, task.toggled_vectors)
+    largest = _share(argmax_lut6(design), scores, design.classes * design.q)
     return Counts(
         cycles=states,
         drain=after,
@@ -258,8 +259,8 @@ def count(design: Design, task: Network) -> Counts:
         beats=states,
         clocks=cycles,
         register_clocks=cycles * flip_flops(design, task),
-        lut_toggles=tables6,
-        net_toggles=tables + features + scores,
+        lut_toggles=tables6 + largest,
+        net_toggles=tables + features + scores + largest,
     )
 
 

@@ -1,9 +1,10 @@
 """Look-up tables and levels of a combinational module on a 7-series part, as Yosys maps it.
 
-The module is plain Verilog in one file, so that primitives of the part stay what they are. Two mappers, both with the
-areas that `synth_xilinx` gives tables of 1 to 8 inputs (2, 2, 3, 5, 5, 5, 10, 20), and one that maps nothing:
+The module is plain Verilog in one file, so that primitives of the part stay what they are. Mappers, all with the areas
+that `synth_xilinx` gives tables of 1 to 8 inputs (2, 2, 3, 5, 5, 5, 10, 20), and one that maps nothing:
 
     area    `abc -luts`: every table takes the same time; least depth, then least area
+    cover   the same on the logic as it is written: no rewriting before it, no don't cares after it
     timing  `abc9`, which `synth_xilinx` runs by default: delays of the part; speed first, so it takes more tables
     kept    primitives of the part in the module are kept, as by tools that treat them as opaque: Yosys by itself
             drops inputs on which an INIT does not depend, and what hangs on them
@@ -20,7 +21,7 @@ from typing import Any
 
 from hwsim.cosim.resources import run_yosys, summed, yosys_version
 
-MAPPERS = ("area", "timing")
+MAPPERS = ("area", "cover", "timing")
 _SYNTHESIZE = "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -top {top}"
 _MAP_FOR_AREA = (
     f"{_SYNTHESIZE} -run begin:map_luts",
@@ -36,6 +37,7 @@ _MAP_FOR_AREA = (
 
 _STEPS: Mapping[str, Sequence[str]] = {
     "area": _MAP_FOR_AREA,
+    "cover": [step.replace("abc ", "abc -script +strash;if ") for step in _MAP_FOR_AREA],
     "timing": (_SYNTHESIZE,),
     "kept": ("setattr -set keep 1 t:LUT* t:MUXF*", _SYNTHESIZE),
 }

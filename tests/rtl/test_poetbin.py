@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
+from accelerators.poetbin import trained
+from accelerators.poetbin.replace import measured
+from accelerators.poetbin.tasks import Network, argmax_lut6, count, flip_flops
+from hwsim.config import load_design
 from hwsim.cosim import commands
 from hwsim.cosim.case import Case, CaseFile, hdl_of, read_cases
 from hwsim.cosim.circuit import Generated, Hdl, Stimulus
 from hwsim.cosim.compare import Wanted, compare, in_order
 from hwsim.cosim.golden import IDENTITY, MODEL, TOOLS, read_golden, rows_of
+from hwsim.cosim.resources import run_yosys
 from hwsim.cosim.simulator import Observation, build, in_parallel, lint, run
 from hwsim.cosim.tables import mapped
 from hwsim.cosim.toolchain import SIMULATORS, available, require
 from hwsim.cosim.validation import Validation, markdown
 from hwsim.errors import InputError
+from hwsim.netlist.evaluate import evaluate, evaluate_all
 from hwsim.netlist.mapping import estimate
 from hwsim.netlist.netlist import Lut, Netlist
 from hwsim.netlist.statistics import lut6_cost, mux_count
 from hwsim.netlist.verilog import Style, verilog
 from rtl_models.poetbin import generate, networks, synthesis
-from rtl_models.poetbin.bench import CIRCUIT, registers, stimulus_of
+from rtl_models.poetbin.bench import CIRCUIT, FOLDER, register_states, registers, signed_scores, stimulus_of
 from rtl_models.poetbin.generate import COUNTS, CYCLES, LATENCIES, Block
 from rtl_models.poetbin.networks import threshold_table
 
@@ -252,6 +260,96 @@ def test_every_seeded_mistake_is_caught(tmp_path: Path) -> None:
     assert len(MISTAKES) >= 10 and all(found.values())
 
 
+# --- what the model says of the circuit -------------------------------------------------------------------------
+
+
+def digits_design(**around: object) -> Any:
+    base = load_design("poetbin").design
+    shape = {"inputs_per_lut": 4, "trees_per_group": 4, "groups": 2, "neurons": 40}
+    return replace(base, **shape, **around)
+
+
+def registers_of(block: Block, folder: Path) -> int:
+    """Flip-flops of a block as Yosys reads it, before anything is optimized."""
+    sources = ("poetbin_argmax.sv", "poetbin_input.sv", "poetbin_output.sv")
+    for name in sources:
+        shutil.copyfile(FOLDER / "hdl" / name, folder / name)
+    (folder / "block.v").write_bytes(block.source().read_bytes())
+    steps = (f"read_verilog -sv {' '.join(sources)} block.v", f"hierarchy -top {block.name}", "proc", "flatten",
+             "opt_clean", "write_json block.json")  # fmt: skip
+    run_yosys(folder, "\n".join(steps) + "\n", block.name)
+    cells = json.loads((folder / "block.json").read_text(encoding="utf-8"))["modules"][block.name]["cells"].values()
+    return sum(int(cell["parameters"]["WIDTH"], 2) for cell in cells if cell["type"] == "$dff")
+
+
+@pytest.mark.parametrize(("width", "argmax", "pipeline"), [(0, True, 0), (0, False, 1), (16, True, 0), (1, True, 2)])
+def test_flip_flops_of_the_model_are_those_of_the_circuit(
+    width: int, argmax: bool, pipeline: int, tmp_path: Path
+) -> None:
+    pytest.importorskip("pyosys")
+    network = trained.load("digits")
+    design = digits_design(serial_width=width, argmax=argmax, pipeline=pipeline)
+    task = Network(1, 512, 10, 1, **measured(network.netlist, network.samples.bits[:9]))
+    block = Block(network.netlist, 10, 8, width, argmax, pipeline, probe=False)
+    assert registers_of(block, tmp_path) == flip_flops(design, task)
+
+
+@pytest.mark.parametrize(("width", "tables_within", "nets_within"), [(0, 0.0, 0.0), (4, 0.2, 0.2), (16, 0.2, 0.2)])
+def test_changes_of_the_model_are_those_that_the_circuit_counts(
+    width: int, tables_within: float, nets_within: float
+) -> None:
+    """Of the tables as they are, which is what the bench counts. Parallel: all of them, exactly, but for the step from
+    reset to the first sample. Serial: measured over other samples, at one bit a clock."""
+    needs("icarus")
+    network, samples = trained.load("digits"), 300 if width == 0 else 6
+    part = network.samples.bits[-samples:]
+    block = Block(network.netlist, 10, 8, width)
+    asked = stimulus_of(block, part, {})
+    (seen,) = run(build(hdl_for([block]), {}, "icarus"), [asked], COUNTERS)
+    first = evaluate_all(network.netlist, np.vstack([np.zeros((1, 512), np.uint8), part[:1]])).astype(int)
+    states = register_states(block, part)
+    tables = sum(seen.memories["toggles"])
+    features = int((states[1:] != states[:-1]).sum())
+    if width == 0:
+        tables -= int(abs(first[1, 512:] - first[0, 512:]).sum())
+        features -= int(part[0].sum())
+    numbers = measured(network.netlist, part if width == 0 else network.samples.bits[:-samples])
+    said = count(digits_design(serial_width=width, opaque=True, argmax=False),
+                 Network(samples - (width == 0), 512, 10, 1, **numbers))  # fmt: skip
+    scores = numbers["output_toggles"] * (samples - (width == 0)) // numbers["toggled_vectors"]
+    print(f"{width} bits a clock: tables {said.lut_toggles} for {tables}, "
+          f"features {said.net_toggles - said.lut_toggles - scores} for {features}")  # fmt: skip
+    assert said.lut_toggles == pytest.approx(tables, rel=tables_within)
+    assert said.net_toggles - said.lut_toggles - scores == pytest.approx(features, rel=nets_within)
+
+
+def test_the_arg_max_takes_and_changes_about_what_the_model_says(tmp_path: Path) -> None:
+    """Tables by Yosys; changes of every score, index and comparison in its tree over real samples, by numpy."""
+    pytest.importorskip("pyosys")
+    text = (FOLDER / "hdl" / "poetbin_argmax.sv").read_text(encoding="utf-8")
+    (tmp_path / "argmax.sv").write_text(text, encoding="utf-8")
+    run_yosys(tmp_path, "read_verilog -sv argmax.sv\nhierarchy -top poetbin_argmax\nsynth -flatten\n"
+              "abc -lut 6\nwrite_json argmax.json\n", "poetbin_argmax")  # fmt: skip
+    cells = json.loads((tmp_path / "argmax.json").read_text(encoding="utf-8"))["modules"]["poetbin_argmax"]["cells"]
+    taken, said = sum(c["type"] == "$lut" for c in cells.values()), argmax_lut6(digits_design(argmax=True))
+    network = trained.load("digits")
+    outputs = evaluate(network.netlist, network.samples.bits)
+    level = list(zip(signed_scores(outputs, 10, 8).T, np.tile(np.arange(10)[:, None], len(outputs)), strict=True))
+    changes = 0
+    while len(level) > 1:
+        above = []
+        for (left, i), (right, j) in zip(level[::2], level[1::2], strict=False):
+            chosen_right = right > left
+            above.append((np.where(chosen_right, right, left), np.where(chosen_right, j, i)))
+            for signal, bits in ((above[-1][0] & 255, 8), (above[-1][1], 4), (chosen_right.astype(int), 1)):
+                changes += sum(int(((signal[1:] ^ signal[:-1]) >> b & 1).sum()) for b in range(bits))
+        level = above + level[len(above) * 2 :]
+    scores = int((outputs[1:] != outputs[:-1]).sum())
+    print(f"arg-max: {said} tables for {taken}; {said * scores // 80} changes for {changes}")
+    assert said == pytest.approx(taken, rel=0.25)
+    assert said * scores / 80 == pytest.approx(changes, rel=0.5)
+
+
 # --- Yosys --------------------------------------------------------------------------------------------------------
 
 COUNTED = ("graph-04", "classifier-04", "digits-class-0")
@@ -266,6 +364,8 @@ def test_counts_of_yosys_are_those_of_the_table(name: str) -> None:
     found = mapped(verilog(subject.netlist), "network")
     assert (str(found.luts), str(found.depth)) == (line["yosys_area"], line["yosys_area_depth"])
     assert abs(estimate(subject.netlist).lut6 / found.luts - 1) <= synthesis.WITHIN_WORST
+    cover = mapped(verilog(subject.netlist), "network", "cover")
+    assert (str(cover.luts), str(cover.depth)) == (line["yosys_cover"], line["yosys_cover_depth"])
 
 
 def test_validate_deep_makes_the_table_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
