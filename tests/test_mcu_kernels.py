@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import shutil
 import struct
 import subprocess
@@ -358,41 +357,114 @@ def test_builds_are_kept_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 # --- undefined behaviour ----------------------------------------------------------------------------------------------
 
+HOST_MAIN = """
+#include <stdio.h>
+#include <stdlib.h>
+#include "kernels.h"
 
-def host_library(folder: Path, sources: list[Path]) -> ctypes.CDLL:
-    """The plain C back end for this machine, with GCC's sanitizer for undefined behaviour."""
-    made = folder / f"{sources[0].stem}.so"
-    flags = ["-O1", "-std=c11", "-shared", "-fPIC", "-fsanitize=undefined", "-I", str(toolchain.C_FOLDER)]
-    subprocess.run(["gcc", *flags, *map(str, sources), "-o", str(made)], check=True)
-    return ctypes.CDLL(str(made))
+typedef void kernel_fn(const struct nn_layer *);
+static kernel_fn *const kernels[] = {KERNELS};
+
+static void get(void *to, size_t bytes)
+{
+    if (fread(to, 1, bytes, stdin) != bytes)
+        exit(3);
+}
+
+int main(void)
+{
+    uint32_t head[ARRAYS + 1];
+    while (fread(head, 1, sizeof head, stdin) == sizeof head) {
+        void *arrays[ARRAYS];
+        int32_t numbers[20];
+        get(numbers, sizeof numbers);
+        for (int i = 0; i < ARRAYS; i++)
+            get(arrays[i] = malloc(head[i + 1]), head[i + 1]);
+        struct nn_layer layer = {
+            arrays[0], arrays[1], arrays[2], arrays[3], arrays[4], arrays[5], arrays[6], arrays[7], arrays[8],
+            {arrays[9]}, numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6],
+            numbers[7], numbers[8], numbers[9], numbers[10], numbers[11], numbers[12], numbers[13], numbers[14],
+            {numbers[15]}, numbers[16], numbers[17], numbers[18], numbers[19]};
+        kernels[head[0]](&layer);
+        fwrite(arrays[OUTPUT], 1, head[OUTPUT + 1], stdout);
+        for (int i = 0; i < ARRAYS; i++)
+            free(arrays[i]);
+    }
+    return 0;
+}
+"""
+"""Runs layers from standard input: every array is a block of the heap of exactly its size."""
+
+Layer = tuple[Kernel, Shape, LayerData]
 
 
-def run_on_host(host: ctypes.CDLL, kernel: Kernel, shape: Shape, data: LayerData) -> np.ndarray:
-    arrays = {n: ctypes.create_string_buffer(b, len(b) + 4) for n, b in
-              k.arrays_of(kernel, shape, data, Isa.RV32IM).items()}  # fmt: skip
-    numbers = k.layer_struct(dict.fromkeys(k.POINTERS, 0), shape, data)[4 * len(k.POINTERS) :]
-    layer = struct.pack(f"<{len(k.POINTERS)}Q", *(ctypes.addressof(arrays[n]) for n in k.POINTERS)) + numbers
-    getattr(host, kernel.name)(ctypes.create_string_buffer(layer, len(layer)))
-    size = shape.out_h * shape.out_w * shape.out_c * kernel.out_bits // 8
-    return k.unpack(arrays["output"].raw[:size], kernel.out_bits).reshape(shape.out_h, shape.out_w, shape.out_c)
+@pytest.fixture(scope="module")
+def host_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plain C back end for this machine, with GCC's sanitizers for undefined behaviour and for addresses."""
+    folder = tmp_path_factory.mktemp("host")
+    numbers = {"KERNELS": ", ".join(kernel.name for kernel in ALL), "ARRAYS": len(k.POINTERS),
+               "OUTPUT": k.POINTERS.index("output")}  # fmt: skip
+    lines = [f"#define {name} {value}" for name, value in numbers.items()]
+    (folder / "main.c").write_text("\n".join([*lines, HOST_MAIN]))
+    sources = [*sorted(toolchain.C_FOLDER.glob("*.c")), folder / "main.c"]
+    flags = ["-O0", "-std=c11", "-fsanitize=undefined,address", "-I", str(toolchain.C_FOLDER)]
+    subprocess.run(["gcc", *flags, *map(str, sources), "-o", str(folder / "main")], check=True, capture_output=True)
+    return folder / "main"
 
 
-def test_the_sanitizer_sees_an_overflow(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    source = tmp_path / "overflow.c"
-    source.write_text("int twice(int x)\n{\n    return x + x;\n}\n")
-    host_library(tmp_path, [source]).twice(2**31 - 1)
-    assert "signed integer overflow" in capfd.readouterr().err
+def run_on_host(program: Path, layers: list[Layer], columns_short: int = 0) -> tuple[list[np.ndarray], str]:
+    """The outputs of layers, and what the sanitizers say. `columns_short`: bytes that the scratch buffer lacks."""
+    given = []
+    for kernel, shape, data in layers:
+        arrays = k.arrays_of(kernel, shape, data, Isa.RV32IM)
+        arrays["columns"] = arrays["columns"][: len(arrays["columns"]) - columns_short]
+        numbers = k.layer_struct(dict.fromkeys(k.POINTERS, 0), shape, data)[4 * len(k.POINTERS) :]
+        head = struct.pack(f"<{len(k.POINTERS) + 1}I", ALL.index(kernel), *(len(arrays[n]) for n in k.POINTERS))
+        given += [head, numbers, *(arrays[name] for name in k.POINTERS)]
+    done = subprocess.run([program], input=b"".join(given), capture_output=True, check=False)
+    found, at = [], 0
+    for kernel, shape, _ in layers:
+        size = shape.out_h * shape.out_w * shape.out_c * kernel.out_bits // 8
+        output = k.unpack(done.stdout[at : at + size], kernel.out_bits)
+        found.append(output.reshape(shape.out_h, shape.out_w, shape.out_c) if len(output) else output)
+        at += size
+    return found, done.stderr.decode()
 
 
-def test_nothing_in_the_kernels_is_undefined(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    host = host_library(tmp_path, sorted(toolchain.C_FOLDER.glob("*.c")))
-    capfd.readouterr()  # what the compiler said
+def test_nothing_in_the_kernels_is_undefined_nor_beyond_its_arrays(host_program: Path, deep: bool) -> None:
     rng = np.random.default_rng(70)
-    for kernel in ALL:
+    layers: list[Layer] = []
+    for kernel in ALL * (10 if deep else 1):
         shape = k.random_shape(kernel.operation, rng, 4)
         data = k.random_data(kernel, shape, rng)
         if data.bias.size:  # as far out as they come: sums wrap
             data = replace(data, bias=rng.choice([-(2**31), 2**31 - 1], data.bias.shape))
-        assert (run_on_host(host, kernel, shape, data) == golden(kernel, shape, data)).all(), (kernel, shape)
-    assert capfd.readouterr().err == ""
-    print(f"{len(ALL)} layers on this machine under the sanitizer, all equal")
+        layers.append((kernel, shape, data))
+    outputs, told = run_on_host(host_program, layers)
+    assert told == ""
+    for layer, output in zip(layers, outputs, strict=True):
+        assert (output == golden(*layer)).all(), layer[:2]
+    print(f"{len(layers)} layers on this machine under both sanitizers, all equal")
+
+
+def test_a_column_sum_times_a_zero_point_may_wrap(host_program: Path) -> None:
+    """The products of a wide layer fit 32 bits, and what is subtracted at once for the zero point of its weights does
+    not."""
+    kernel, shape = Kernel(Operation.DENSE, 8, 8, 8, Scheme.PL_ICN), Shape(24, 24, 64, 1, 1, 4)
+    weights = np.random.default_rng(1).integers(250, 256, (4, 24, 24, 64))
+    data = LayerData(np.full((24, 24, 64), 255), weights, np.zeros(4, np.int64), np.full(4, 2**30), np.full(4, 14),
+                     weight_zero=253, output_zero=128)  # fmt: skip
+    assert 253 * int(data.inputs.sum()) >= 2**31 > np.abs((weights - 253).sum(axis=(1, 2, 3)) * 255).max()
+    [output], told = run_on_host(host_program, [(kernel, shape, data)])
+    assert told == "" and (output == golden(kernel, shape, data)).all()
+
+
+def test_the_sanitizers_see_what_is_wrong(host_program: Path) -> None:
+    """A buffer a byte too short, and a factor of a sum that no conversion makes."""
+    rng = np.random.default_rng(71)
+    kernel, shape = Kernel(Operation.POINTWISE, 8, 8, 8), Shape(2, 1, 4, 2, 1, 4)
+    data = k.random_data(kernel, shape, rng)
+    assert "heap-buffer-overflow" in run_on_host(host_program, [(kernel, shape, data)], columns_short=1)[1]
+    kernel, shape = Kernel(Operation.ADD, 8, 8, 8), Shape(1, 1, 4, 1, 1, 4)
+    data = replace(k.random_data(kernel, shape, rng), inputs=np.full((1, 1, 4), 255), input_scale=2**30)
+    assert "signed integer overflow" in run_on_host(host_program, [(kernel, shape, data)])[1]

@@ -15,11 +15,12 @@ from hwsim.errors import InputError
 from hwsim.quant import assign, branching, exact
 from hwsim.quant.assign import Bits, Limits, Requantizer, Scheme, assign_by_rules
 from hwsim.quant.branching import Flow, Step, assign_flow
-from hwsim.quant.chain import Kind, Layer, chain_of
+from hwsim.quant.chain import Kind, Layer, branch_of, chain_of, short_names
 from hwsim.quant.exact import assign_exactly, assign_flow_exactly
 from hwsim.quant.graphs import flow_of
 from hwsim.quant.proxy import LARGEST_COST, Proxy, flow_noise_proxy, noise_proxy, read_flow_proxy, read_proxy
 from hwsim.workload.store import load_workload
+from tests.test_schedule_extract import op, traced
 
 BYTE = 8
 PAPER = Limits(2_048_000 * BYTE, 512_000 * BYTE)
@@ -130,6 +131,22 @@ def test_the_authors_chart_of_memory() -> None:
     ram = max(assign.ram_bits(large, widest, i) for i in range(len(large))) / BYTE / 1e6
     weights = [assign.flash_bits(layers, widest, Scheme.PL) / BYTE / 1e6 for layers in (small, large)]
     assert [ram, *weights] == pytest.approx([1.20, 0.47, 4.25], rel=0.02)
+
+
+def test_what_is_no_chain() -> None:
+    """Two readers of one value make no sum, but no chain either."""
+    heads = traced(op("p", "conv2d", "x", "y"), op("q", "conv2d", "x", "z"), outputs="y z", channels={})
+    assert branch_of(heads) == ("x", "every value must have one reader, and this has p, q,")
+    total = traced(op("p", "conv2d", "x", "y"), op("s", "elementwise", "y other", "z"), inputs="x other", outputs="z",
+                   channels={})  # fmt: skip
+    assert branch_of(total) == ("s", "every operator must read one value, and this reads 2,")
+    row = traced(op("p", "conv2d", "x", "y"), op("q", "conv2d", "y", "z"), outputs="z", channels={})
+    assert branch_of(row) is None
+
+
+def test_layers_are_named_by_what_tells_them_apart() -> None:
+    assert short_names(["conv0.conv", "dw1.conv", "fc"]) == ["conv0", "dw1", "fc"]
+    assert short_names(["blocks.0", "blocks.1", "fc"]) == ["blocks.0", "blocks.1", "fc"]
 
 
 # --- the rules --------------------------------------------------------------------------------------------------

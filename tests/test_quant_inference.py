@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -520,6 +521,23 @@ def test_networks_that_are_no_such_chain_are_refused() -> None:
     assert refused(nn.Sequential(nn.Conv2d(3, 4, 3, dilation=2)), one) == f"[unsupported] 0: got 'Conv2d'; {rule}"
     wrong = refused(nn.Sequential(nn.Conv2d(3, 4, 3)), Bits((8, 8), (8, 8, 8)))
     assert wrong == "[bits] got 2; the network has 1 layers with weights."
+
+
+def test_functions_that_no_layer_does_are_refused() -> None:
+    class Net(nn.Module):
+        def __init__(self, then: Callable[[torch.Tensor], torch.Tensor]) -> None:
+            super().__init__()
+            self.conv, self.then = nn.Conv2d(3, 4, 3), then
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.then(self.conv(x))
+
+    bits = Bits((8,), (8, 8))
+    assert "got 'a sum with a number'" in refused(Net(lambda y: y + 1), bits)
+    assert "got 'a sum of a value with itself or with the input'" in refused(Net(lambda y: y + y), bits)
+    assert "got 'an average over parts of the image'" in refused(
+        Net(lambda y: nn.functional.adaptive_avg_pool2d(y, 2)), bits)  # fmt: skip
+    assert "got 'sigmoid'" in refused(Net(torch.sigmoid), bits)
 
 
 def test_networks_whose_shapes_do_not_meet_are_refused() -> None:

@@ -242,6 +242,7 @@ def test_the_sixteen_bit_scale_is_the_finest_that_holds_every_sum() -> None:
         largest = int(np.abs(part.weight_codes()).sum(axis=1).max()) * farthest
         right = part.shifts().to_16
         assert largest >> right < 2**15
+        assert tqt.shifted(np.array([largest]), right) <= 2**15
         assert right == 0 or largest >> right - 1 >= 2**15
         shifts.add(right)
     assert len(shifts) > 5

@@ -22,6 +22,7 @@ from torch import nn  # noqa: E402
 
 from hwsim.quant.training import quantizers as q  # noqa: E402
 from hwsim.quant.training.blocks import Recipe  # noqa: E402
+from hwsim.quant.training.calibrate import correct_biases  # noqa: E402
 from hwsim.quant.training.convert import convert  # noqa: E402
 from hwsim.quant.training.prepare import prepare  # noqa: E402
 from hwsim.quant.training.train import accuracy, train  # noqa: E402
@@ -174,7 +175,7 @@ def test_a_run_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
 
 def test_gradients_of_pact() -> None:
     """A value's gradient passes inside the clips and goes to the clip outside them."""
-    z = torch.tensor([-2.0, -0.5, 0.25, 0.75, 3.0, 4.0], dtype=torch.float64, requires_grad=True)
+    z = torch.tensor([-2.0, -1.0, 0.25, 0.75, 1.0, 4.0], dtype=torch.float64, requires_grad=True)
     low, high = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (-1.0, 1.0))
     up = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], dtype=torch.float64)
     q.PactOutput.apply(z, low, high, 4).backward(up)
@@ -208,14 +209,32 @@ def test_gradients_pass_through_rounding() -> None:
     torch.testing.assert_close(block.layer.bias.grad, seen["output"].sum((0, 2, 3)))
 
 
+@pytest.mark.parametrize("recipe", Recipe, ids=lambda recipe: recipe.value)
+def test_corrected_biases_bring_means_back_and_leave_ranges_alone(recipe: Recipe) -> None:
+    """Trained clips stay as they are; each channel's mean is that of the network without quantizers."""
+    torch.manual_seed(4)
+    net = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).double().eval()
+    images = torch.randn(20, 2, 6, 6, dtype=torch.float64)
+    chain = prepare(net, Bits((4, 4), (8, 8, 8)), recipe, images).double()
+    with torch.no_grad():
+        for output in chain.outputs():
+            output.low += 0.01
+            output.high += 0.02
+        wanted, before = net(images).mean((0, 2, 3)), chain(images).mean((0, 2, 3))
+        ranges = [(float(output.low), float(output.high)) for output in chain.outputs()]
+        found = correct_biases(chain, images)(images).mean((0, 2, 3))
+        assert [(float(output.low), float(output.high)) for output in chain.outputs()] == ranges
+    assert float((found - wanted).abs().max()) < float((before - wanted).abs().max()) / 5
+
+
 def test_a_relu6_ends_at_six() -> None:
     """Whatever the samples: the code of 6 is the largest, and nothing larger comes out."""
     torch.manual_seed(2)
     net = nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU6()).double()
     images = 40 * torch.rand(8, 2, 4, 4, dtype=torch.float64)
-    assert float(net(images).max()) == 6
+    assert float(net(images).max().detach()) == 6
     chain = prepare(net, Bits((8,), (8, 8)), Recipe.PC_ICN, images).double()
-    assert float(chain(images).max()) == pytest.approx(6, rel=1e-6)
+    assert float(chain(images).max().detach()) == pytest.approx(6, rel=1e-6)
     scale, zero = chain.blocks()[0].output.format()
     assert (255 - zero) * scale == pytest.approx(6, rel=1e-6)
 

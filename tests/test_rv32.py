@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -376,6 +377,15 @@ def test_networks_on_cores_without_formulas_are_refused(core: str, override: tup
 @pytest.mark.parametrize("core", CORES)
 def test_the_case_files_are_what_was_drawn(core: str) -> None:
     assert (draw.FOLDER / core / "cases.yaml").read_text(encoding="utf-8") == draw.text(core)
+
+
+def test_the_families_that_the_readme_names_are_there() -> None:
+    text = (draw.FOLDER / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"hwsim cosim (mcu-\w+) --family (\S+)", text)
+    assert named
+    for name, family in named:
+        circuit = load_circuit(name)
+        assert family in {case.family for case in read_cases(circuit.cases, circuit).cases}
 
 
 @pytest.mark.parametrize("core", CORES)

@@ -71,6 +71,13 @@ def test_efficientnets_peak_is_its_widest_depthwise_layer() -> None:
     assert search(nodes).peak_bits == 96 * (112**2 + 56**2) * 32
 
 
+def test_both_placements_of_a_plan_are_aligned_alike() -> None:
+    found = plan(load_workload("darts-v2-cell"), {}, options=Options(align_bits=8 * 4096, place="best-fit"))
+    for placement in (found.placement, found.other_placement):
+        assert (placement.align_bits, placement.method) == (8 * 4096, "best-fit")
+        assert not any(at % (8 * 4096) for at in placement.offset_bits.values())
+
+
 def test_in_place_and_resident_inputs_move_the_peak_as_they_should() -> None:
     for name in ("darts-v2-cell", "darts-v2-stack", "randwire-ws32"):
         graph = next(iter(load_workload(name).graphs.values()))

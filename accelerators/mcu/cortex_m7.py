@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 @pure
 def ordinary(task: Any) -> int:
-    """Instructions that pair freely: moves, sums, loads, stores, branches. A multiple transfer counts once."""
+    """Instructions that pair freely: moves, sums, loads, stores, branches.
+
+    A multiple transfer counts once, however many words it moves: half a cycle for each further word would be 1.4 % of
+    MobileNetV1 0.25-160.
+    """
     return (
         task.alu
         + task.load

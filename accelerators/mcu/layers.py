@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from accelerators.mcu import mixes
 from accelerators.mcu.design import Core, Design
-from accelerators.mcu.emulate import MEASURES
+from accelerators.mcu.emulate import CLASSES
 from accelerators.mcu.kernels import SUMS
 from accelerators.mcu.lowering import Run, Target
 from accelerators.mcu.quantized import BYTE
@@ -27,7 +27,7 @@ def task_of(isa: Isa, run: Run, macs: int) -> Task:
     s, k = run.shape, run.kernel
     other = s.out_h * s.out_w * s.out_c * k.weight_bits if k.operation in SUMS else 0
     return Task(
-        **{("returns" if name == "return" else name): counts.get(name, 0) for name in MEASURES},
+        **{("returns" if name == "return" else name): counts.get(name, 0) for name in CLASSES},
         macs=macs,
         weight_bits=run.weight_bits,
         weight_sweeps=traffic.weight_sweeps,

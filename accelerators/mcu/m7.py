@@ -71,8 +71,6 @@ def _task(row: dict[str, str], executed: dict[str, str]) -> Kernel:
     counts = {("returns" if key == "return" else key): int(v) for key, v in executed.items() if key != "layer"}
     return Kernel(
         **counts,
-        load_words=0,
-        store_words=0,
         macs=pixels * number["out_c"] * taps,
         weight_bits=BYTE * (weights + 4 * number["out_c"]),
         weight_sweeps=pixels if depthwise else (pixels + 1) // 2,

@@ -33,8 +33,6 @@ class Kernel(NamedTuple):
     jump: int
     call: int
     returns: int
-    load_words: int
-    store_words: int
     macs: int
     weight_bits: int
     """weights and their parameters in flash"""

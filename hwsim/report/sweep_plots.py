@@ -12,10 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from hwsim.pure import ceil_div
 from hwsim.report.plots import FORMATS, SETTINGS, UNDATED
 from hwsim.report.text import digits, plain, quantity
 
-_LEVELS = 12
+_LEVELS = 16
+"""More names than this and the legend takes every second or third, spread over all."""
 _TITLE_COLUMNS = 48
 """A longer title would leave the picture."""
 
@@ -70,15 +72,16 @@ def sweep_figure(cloud: Cloud, shares: Sequence[Shares]) -> Figure:
 
 def _cloud(axes: Axes, c: Cloud) -> None:
     colours = colormaps["viridis"].resampled(max(len(c.levels), 2))
+    every = ceil_div(len(c.levels), _LEVELS)
     for level in range(len(c.levels)):
         at = [i for i, own in enumerate(c.level) if own == level]
-        label = plain(c.levels[level], 24) if level < _LEVELS else None
+        label = None if level % every else plain(c.levels[level], 24)
         axes.scatter([c.x[i] for i in at], [c.y[i] for i in at], s=12, color=colours(level), label=label, linewidths=0)
     axes.scatter([c.x[i] for i in c.front], [c.y[i] for i in c.front], s=30, facecolors="none", edgecolors="black",
                  linewidths=0.7, label="on the front")  # fmt: skip
     _scale(axes, c.x_scale, "x")
     _scale(axes, c.y_scale, "y")
-    axes.legend(title=plain(c.parameter, 30), frameon=False, fontsize=7)
+    axes.legend(title=plain(c.parameter, 30), frameon=False, fontsize=7, labelspacing=0.15)
 
 
 def _scale(axes: Axes, scale: Scale, which: str) -> None:

@@ -15,6 +15,10 @@
 #define INLINE static inline __attribute__((always_inline))
 #define KERNEL __attribute__((noipa)) /* its code depends on nothing but its own source, so it can be counted once */
 
+#if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error tensors and weights are packed for little-endian cores
+#endif
+
 /* Packed tensors are read in whole words; GCC lets these types alias whatever the array was declared as. */
 typedef uint32_t __attribute__((may_alias)) word_t;
 typedef uint16_t __attribute__((may_alias)) half_t;
@@ -136,6 +140,11 @@ INLINE uint32_t in_register(uint32_t mask)
 INLINE int32_t wrapping_add(int32_t a, int32_t b)
 {
     return (int32_t)((uint32_t)a + (uint32_t)b);
+}
+
+INLINE int32_t wrapping_multiply(int32_t a, int32_t b)
+{
+    return (int32_t)((uint32_t)a * (uint32_t)b);
 }
 
 /* High word of the signed product. */

@@ -97,8 +97,8 @@ INLINE int32_t start(const struct nn_layer *layer, int32_t channel, int32_t colu
 {
     int32_t bias = NN_STARTS_AT_0(scheme) && !NN_BYTE_COLUMNS ? 0 : layer->bias[channel];
     if (NN_ONE_ZERO(scheme))
-        return wrapping_add(bias, -layer->weight_zero * column_sum);
-    return NN_BYTE_COLUMNS ? wrapping_add(bias, -layer->weight_zeros[channel] * column_sum) : bias;
+        return wrapping_add(bias, wrapping_multiply(-layer->weight_zero, column_sum));
+    return NN_BYTE_COLUMNS ? wrapping_add(bias, wrapping_multiply(-layer->weight_zeros[channel], column_sum)) : bias;
 }
 
 /* A channel's zero point as `step` subtracts it. */

@@ -1,7 +1,8 @@
 """Networks whose every scale is a trained power of two: a layer with weights is q8(q16(sum q8(w)*q8(x)) + q16(b)).
 
 Source: arXiv 1903.08066, section 4 and `Xilinx/graffitist`. The 16-bit scale is the finest on which the largest sum
-fits, so q16 never clips a sum. Rescaling is a shift, and `convert` makes layers with `Shifts` of such a network.
+fits before it is rounded, so q16 clips a sum by half a step at most. Rescaling is a shift, and `convert` makes layers
+with `Shifts` of such a network.
 """
 
 from __future__ import annotations
