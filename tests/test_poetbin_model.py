@@ -219,7 +219,7 @@ def test_a_trained_network_counts_where_the_shape_is_its_own() -> None:
     assert opaque.memory_peak_bits["luts"] == 64 * 11_920
     other = run("poetbin", "mnist-classifier-luts", overrides=["groups=3"], interval=False)
     assert other.memory_peak_bits["luts"] == 64 * tasks.nominal_lut6(design_of("poetbin", groups=3))
-    assert any("groups 4" in note and "unvalidated" in note for note in other.notes)
+    assert any("groups 4" in note and "unvalidated" in note and "--set groups=4" in note for note in other.notes)
     assert not any("unvalidated" in note for note in own.notes)
 
 
@@ -277,20 +277,32 @@ def test_a_classifier_alone_is_replaced_in_a_network_with_more(
     assert replacing.main([str(path), "--network", "mnist-5k", "--out", str(out)]) == 0
     made = load_workload(str(out)).graphs["classifier"]
     assert [op.name for op in made.ops] == ["before", "hidden.luts"]
-    with pytest.raises(InputError, match="before: got elementwise"):
+    with pytest.raises(InputError, match=r"before: got elementwise.*--alone"):
         run("poetbin", str(out), interval=False)
+    head = tmp_path / "head.json"
+    assert replacing.main([str(path), "--network", "mnist-5k", "--alone", "--out", str(head)]) == 0
+    own, shipped_one = (run("poetbin", w, bind={"n": 9}, interval=False) for w in (str(head), "mnist-classifier-luts"))
+    assert (
+        own.energy_breakdown_j == shipped_one.energy_breakdown_j and own.latency_s.value == shipped_one.latency_s.value
+    )
+    assert any("of the states of the input register (counted over" in note for note in own.notes)
     assert replacing.main([str(path), "--network", "nothing", "--out", str(out)]) == 2
     assert replacing.main([str(path), "--network", "mnist-5k", "--stack", "x", "--out", str(out)]) == 2
     said = capsys.readouterr().err
     assert said.count("error: ") == 2 and "Known: digits" in said and "hidden" in said
 
 
-def test_a_carried_number_that_is_none_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("lut6", "many"), ("depth", 0), ("toggled_vectors", 0), ("lut6_toggles", 10**9), ("opaque_lut6_toggles", 10**9),
+     ("input_toggles", 513 * 999)],
+)  # fmt: skip
+def test_a_carried_number_that_cannot_be_is_said(tmp_path: Path, field: str, value: Any) -> None:
     text = json.loads(store.dumps(load_workload("mnist-classifier-luts")))
-    text["graphs"]["classifier"]["ops"][0]["attrs"]["lut6"] = "many"
+    text["graphs"]["classifier"]["ops"][0]["attrs"][field] = value
     path = tmp_path / "bad.json"
     path.write_text(json.dumps(text), encoding="utf-8")
-    with pytest.raises(InputError, match=r"hidden\.luts\.attrs\.lut6: got 'many'"):
+    with pytest.raises(InputError, match=rf"hidden\.luts\.attrs\.{field}: got {value!r}"):
         run("poetbin", str(path), interval=False)
 
 
