@@ -78,10 +78,23 @@ def _trained(item: Item, design: Design, program: Program) -> Network:
     numbers = [item.op.attrs.get(f) for f in TRAINED]
     if not all(type(n) is int and n >= 0 for n in numbers):
         wrong = next(f for f, n in zip(TRAINED, numbers, strict=True) if type(n) is not int or n < 0)
-        where = Where(file="workload", key=f"graphs.{item.graph.name}.{item.op.name}.attrs.{wrong}")
-        raise InputError([Problem("type", where, repr(item.op.attrs.get(wrong)), "must be a number of the network",
-                                  "Write the workload anew: python -m accelerators.poetbin.replace.")])  # fmt: skip
+        raise _wrong(item, wrong, "must be a number of the network")
+    of = dict(zip(TRAINED, numbers, strict=True))
+    for field in ("depth", "toggled_vectors"):
+        if not of[field]:
+            raise _wrong(item, field, "a network has levels, and its changes are counted over samples")
+    for field, signals in (("lut6_toggles", of["lut6"]), ("opaque_lut6_toggles", of["lut6_opaque"]),
+                           ("input_toggles", item.sizes["inputs"])):  # fmt: skip
+        if of[field] > signals * of["toggled_vectors"]:
+            rule = f"{signals} signals change at most once in each of {of['toggled_vectors']} samples"
+            raise _wrong(item, field, rule)
     return Network(item.sizes["samples"], item.sizes["inputs"], item.sizes["outputs"], 1, *numbers)  # type: ignore[arg-type]
+
+
+def _wrong(item: Item, field: str, rule: str) -> InputError:
+    where = Where(file="workload", key=f"graphs.{item.graph.name}.{item.op.name}.attrs.{field}")
+    remedy = "Write the workload anew: python -m accelerators.poetbin.replace."
+    return InputError([Problem("network", where, repr(item.op.attrs.get(field)), rule, remedy)])
 
 
 def refuse(workload: Workload, schedule: tuple[Phase, ...]) -> None:
