@@ -139,6 +139,15 @@ def test_counts_and_answers_are_not_mixed(file: Path, capsys: pytest.CaptureFixt
     assert "got '--json and --run'; outputs are printed as lines of 0 and 1." in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", [["--top", "x"], ["--style", "lut6"]])
+def test_options_of_verilog_need_it(file: Path, option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["netlist", str(file), *option]) == 2
+    assert f"got {option[0]!r}; it is about the Verilog that is written. Give --verilog" in capsys.readouterr().err
+    out = str(file.with_suffix(".v"))
+    assert run_command(["netlist", str(file), "--verilog", out, "--top", ""]) == 2
+    assert "[name] --top: got ''" in capsys.readouterr().err
+
+
 def test_what_has_come_on_a_pipe_is_answered(tmp_path: Path) -> None:
     """Line by line, as a program that waits for each answer needs it."""
     write(Netlist(2, (Lut((0, 1), 0b1000),), (2,)), tmp_path / "n.json")

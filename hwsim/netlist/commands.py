@@ -48,12 +48,15 @@ def netlist_command(
 
     if as_json and run is not None:
         raise bad_input("usage", "--json and --run", "outputs are printed as lines of 0 and 1", "Drop one of the two.")
+    if verilog_to is None and (top is not None or style != "plain"):
+        raise bad_input("usage", "--top" if top is not None else "--style", "it is about the Verilog that is written",
+                        "Give --verilog OUT.v as well.")  # fmt: skip
     netlist = read(file)
     simplified = None if run is not None and not simplified_to else simplify(netlist, opaque=opaque)
     if simplified_to and simplified:
         write(simplified, simplified_to)
     if verilog_to:
-        _write_verilog(netlist, verilog_to, style, top or file)
+        _write_verilog(netlist, verilog_to, style, file if top is None else top)
     if run is not None:
         _print_answers(netlist, run)
     elif simplified:
