@@ -503,7 +503,13 @@ def test_a_killed_training_goes_on_to_the_same_files(
     in_teacher = begun(folder, (folder / "teacher.pt").exists, signal.SIGKILL)
     assert in_teacher[0] == -signal.SIGKILL
     assert not (folder / "bits.npz").exists()
-    in_trees = begun(folder, lambda: len(list(neurons.glob("*.json"))) >= 3, signal.SIGINT)
+    for _ in range(5):
+        in_trees = begun(folder, lambda: len(list(neurons.glob("*.json"))) >= 3, signal.SIGINT)
+        if in_trees[0] != 0:
+            break
+        # On a busy machine all neurons may be done before the signal is sent: they are trained again.
+        for path in (*neurons.glob("*.json"), *(folder / name for name in HANDED_ON)):
+            path.unlink()
     assert in_trees[0] == train.EXIT_INTERRUPTED
     assert in_trees[1].splitlines()[-1] == "interrupted: the same command goes on from here"
     made = len(list(neurons.glob("*.json")))
