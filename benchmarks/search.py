@@ -25,8 +25,9 @@ from scipy.stats import wilcoxon
 
 from hwsim.config import DesignFile, load_design
 from hwsim.errors import InputError
-from hwsim.evaluation import Job, evaluate, resolve_parts
+from hwsim.evaluation import Job, evaluate
 from hwsim.model import Program, structural_of
+from hwsim.parts import resolve_parts
 from hwsim.simulate import resolve_binding
 from hwsim.sweep.asha import Asha, Halving
 from hwsim.sweep.proposer import Proposer, Trial
@@ -119,11 +120,11 @@ class Evaluator:
 
     def _value(self, trial: Trial) -> float | None:
         try:
-            design, technology, dram = self._file.replaced(trial.assignment)
+            design, named = self._file.replaced(trial.assignment)
         except InputError:
             return None
         binding = resolve_binding(self._workload, {**self._study.bind, **trial.bind})
-        job = Job(self._file.model, design, resolve_parts(technology, dram), self._workload, binding)
+        job = Job(self._file.model, design, resolve_parts(named), self._workload, binding)
         done = evaluate(job, self._program(job), trial.fidelity or self._study.fidelity)
         return done.energy_j * done.latency_s
 

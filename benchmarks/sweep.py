@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 
 from hwsim.config import DesignFile, load_design
-from hwsim.evaluation import Job, resolve_parts
+from hwsim.evaluation import Job
+from hwsim.parts import resolve_parts
 from hwsim.simulate import resolve_binding
 from hwsim.sweep.batch import Batch
 from hwsim.sweep.plain import evaluate_plain
@@ -69,7 +70,7 @@ class Case:
         self.name = f"{design} on {workload}"
         self.file: DesignFile = load_design(design)
         self.workload: Workload = load_workload(workload)
-        self.parts = resolve_parts(self.file.technology, self.file.dram)
+        self.parts = resolve_parts(self.file.named)
         self.binding = resolve_binding(self.workload)
         self.program = self.job(self.file.design).lower()
 

@@ -7,15 +7,16 @@ import dataclasses
 import hashlib
 import itertools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from hwsim.config import DesignFile
 from hwsim.demand import LOAD, MOVE, STORE
 from hwsim.evaluation import PJ_PER_J, PS_PER_S, Evaluation
 from hwsim.memory import DRAM, peak_bits_per_s
-from hwsim.model import Violation
+from hwsim.model import Program, Violation
 from hwsim.result import Interval, LayerResult, Occupancy, Result, Roof, Slice, Track
 from hwsim.timing import recurrence
 from hwsim.units import bare_name
@@ -74,13 +75,19 @@ def result_of(
         time_to_first_token_s=first,
         time_per_token_s=each,
         free_ops=dict(e.program.free_ops),
-        notes=(*e.program.notes, *notes),
+        notes=(*e.program.notes, *_remarks(e), *notes),
         accuracy=dict(e.job.model.accuracy),
         provenance=_provenance(file, e),
         slices=tuple(slices),
         occupancy=tuple(occupancy),
         frontier=tuple(_frontier(e)),
     )
+
+
+def _remarks(e: Evaluation) -> Sequence[str]:
+    """What the model has to say of this design and program; a model need not say anything."""
+    remarks: Callable[[Any, Any, Program], Sequence[str]] | None = getattr(e.job.model, "remarks", None)
+    return remarks(e.job.design, e.job.parts, e.program) if remarks else ()
 
 
 def _clock_khz(e: Evaluation) -> int:
@@ -373,8 +380,7 @@ def _provenance(file: DesignFile, e: Evaluation) -> dict[str, str]:
         "design_sha256": _digest(*(f"{v.key}={v.value!r}" for v in file.values)),
         "workload_sha256": _digest(store.dumps(workload)),
         "binding_sha256": _digest(repr(sorted(e.job.binding.items()))),
-        "technology": file.technology,
-        "dram": file.dram,
+        **file.named,
         "prices_sha256": _digest(repr(e.job.parts)),
         "code_sha256": code_hash(type(e.job.model)),
         **_masks_provenance(workload),

@@ -24,6 +24,7 @@ import click
 from hwsim.cosim.commands import cosim_command, validate_command
 from hwsim.deploy.command import deploy_command
 from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_OUR_BUG, InputError, Problem, Where, bad_input
+from hwsim.netlist.commands import netlist_command
 from hwsim.quant.commands import quantize_command
 from hwsim.sweep.commands import export_command, sweep_command
 from hwsim.version import __version__
@@ -277,6 +278,11 @@ def _kind_of(name: str, path: Path) -> str:
 
             dram.read_table(path)
             return "DRAM table"
+        if isinstance(keys, dict) and "devices" in keys:
+            from hwsim import fpga
+
+            fpga.read_table(path)
+            return "FPGA table"
         from hwsim.cosim.case import is_case_file
 
         if is_case_file(keys):
@@ -348,6 +354,7 @@ def explain_command(
 ) -> None:
     """Show every resolved value of a design, its unit, and the file and line it came from; or what a sweep asks."""
     from hwsim.config import design_schema, load_design
+    from hwsim.parts import tables_of
 
     target = accelerator or name
     if not target:
@@ -356,7 +363,7 @@ def explain_command(
         return
     file = load_design(target, overrides)
     if schema:
-        click.echo(json.dumps(design_schema(file.model.Design), indent=1))
+        click.echo(json.dumps(design_schema(file.model.Design, tables_of(file.model)), indent=1))
         return
     if as_json:
         _print_json({"design": file.name, "values": [
@@ -545,6 +552,7 @@ def compare_command(
 
 cli.add_command(quantize_command)
 cli.add_command(deploy_command)
+cli.add_command(netlist_command)
 cli.add_command(sweep_command)
 cli.add_command(export_command)
 cli.add_command(cosim_command)

@@ -34,6 +34,7 @@ from hwsim.document import (
     summary_in,
 )
 from hwsim.errors import InputError, Problem, Where, bad_input, shown
+from hwsim.parts import DEFAULT_TABLES, TABLES, tables_of
 from hwsim.units import (
     QuantityError,
     bare_name,
@@ -49,8 +50,11 @@ if TYPE_CHECKING:
     from hwsim.model import Model
     from hwsim.result import DesignValue
 
-RESERVED_KEYS = ("model", "summary", "technology", "dram")
-"""Keys of every design file, whatever its model."""
+OWN_KEYS = ("model", "summary")
+"""Keys of every design file, whatever its model, beside those of the tables that its model's designs name."""
+
+RESERVED_KEYS = (*OWN_KEYS, *TABLES)
+"""Keys that no field of a Design may have."""
 
 EVIDENCE = ("verified", "computed", "simulated", "recalled", "assumed")
 """How much a value's source is worth, from read in the source itself to our own choice."""
@@ -278,9 +282,10 @@ class Given:
 class _DesignReader:
     """Collects the values of a design document and of overrides; notes every problem."""
 
-    def __init__(self, document: Document, tree: Tree) -> None:
+    def __init__(self, document: Document, tree: Tree, tables: Sequence[str]) -> None:
         self.check = Checker(document)
         self.document, self.tree = document, tree
+        self.texts = (*OWN_KEYS, *tables)
         self.given: dict[tuple[str, ...], Given] = {}
         self.misnamed: set[tuple[str, ...]] = set()
 
@@ -291,10 +296,10 @@ class _DesignReader:
         raw = self.check.mapping((), self.document.data, "a design")
         if raw is None:
             raise InputError(self.check.problems)
-        for key in RESERVED_KEYS:
+        for key in self.texts:
             if key in raw:
                 self.text_value(key, raw[key])
-        self.group((), {k: v for k, v in raw.items() if k not in RESERVED_KEYS}, self.tree)
+        self.group((), {k: v for k, v in raw.items() if k not in self.texts}, self.tree)
 
     def group(self, path: tuple[str, ...], raw: Mapping[str, Any], tree: Tree) -> None:
         for key, value in raw.items():
@@ -309,7 +314,7 @@ class _DesignReader:
                 self.group(here, inner or {}, node)
 
     def unknown(self, path: tuple[str, ...], tree: Tree, raw: Any) -> None:
-        rule, remedy = unknown_key(path[-1], tree, top=len(path) == 1, raw=raw)
+        rule, remedy = unknown_key(path[-1], tree, self.texts if len(path) == 1 else (), raw=raw)
         self.check.fail(path, "unknown-key", path[-1], rule, remedy, at_key=True)
         self.misnamed.add((*path[:-1], bare_name(path[-1])))
 
@@ -400,7 +405,7 @@ class _DesignReader:
         self.check.problems.append(Problem(code, where, described(got), rule, remedy))
 
     def set(self, key: str, raw: str, where: Where) -> None:
-        if key in RESERVED_KEYS:
+        if key in self.texts:
             self.set_text(key, raw, where)
             return
         path = tuple(key.split("."))
@@ -409,7 +414,8 @@ class _DesignReader:
             inner = node.get(part) if isinstance(node, dict) else None
             if inner is None:
                 known = node if isinstance(node, dict) else {}
-                self.note("unknown-key", where, part, *unknown_key(part, known, top=i == 0, raw=_scalar_or_none(raw)))
+                texts = () if i else self.texts
+                self.note("unknown-key", where, part, *unknown_key(part, known, texts, raw=_scalar_or_none(raw)))
                 return
             node = inner
         if not isinstance(node, Leaf):
@@ -444,7 +450,7 @@ class _DesignReader:
 
     def missing_texts(self) -> None:
         data = self.document.data
-        for key in RESERVED_KEYS:
+        for key in self.texts:
             if key not in data and (key,) not in self.given:
                 self.check.fail((key,), "missing-key", None, f"the design needs the key {key}")
 
@@ -471,15 +477,14 @@ def _set_place(text: str) -> str:
     return f"--set {text if text.isprintable() and len(text) <= 100 else shown(text)}"
 
 
-def unknown_key(key: str, tree: Mapping[str, object], *, top: bool, raw: object = None) -> tuple[str, str]:
-    """Rule and remedy about a key that is no field; a field's full name is told its key."""
+def unknown_key(key: str, tree: Mapping[str, object], texts: Sequence[str], raw: object = None) -> tuple[str, str]:
+    """Rule and remedy about a key that is no field and none of `texts`; a field's full name is told its key."""
     node = tree.get(bare_name(key))
     if isinstance(node, Leaf) and node.name == key:
         number = isinstance(raw, int | float) and not isinstance(raw, bool)
         line = f"{node.path[-1]}: {raw} {unit_of(key)}" if number else _example_line(node)
         return "keys drop the unit suffix", f"Write {line}."
-    known = (*tree, *RESERVED_KEYS) if top else tuple(tree)
-    return "the design has no such key", suggestion(key, known)
+    return "the design has no such key", suggestion(key, (*tree, *texts))
 
 
 def _example_line(leaf: Leaf) -> str:
@@ -522,8 +527,8 @@ class DesignFile:
     place: str
     model: Model
     design: Any
-    technology: str
-    dram: str
+    named: Mapping[str, str]
+    """The entry of each table that the design names, by the table's key."""
     summary: str
     values: tuple[DesignValue, ...]
     path: Path | None = field(default=None, compare=False)
@@ -534,8 +539,8 @@ class DesignFile:
         known = {leaf.key: leaf.fields[0] for leaf in leaves(describe(kind))}
         return known.get(key, key)
 
-    def replaced(self, changes: Mapping[str, object]) -> tuple[Any, str, str]:
-        """(design, technology, dram) with some values moved, each a field value as in `values`, by its key.
+    def replaced(self, changes: Mapping[str, object]) -> tuple[Any, dict[str, str]]:
+        """(design, named) with some values moved, each a field value as in `values`, by its key.
 
         Raises InputError if the moved design breaks a rule.
         """
@@ -543,10 +548,10 @@ class DesignFile:
         tree = describe(kind)
         known = {leaf.key: leaf for leaf in leaves(tree)}
         values = {leaf.path: _current(self.design, leaf) for leaf in known.values()}
-        texts = {"technology": self.technology, "dram": self.dram}
+        named = dict(self.named)
         for key, value in changes.items():
-            if key in texts:
-                texts[key] = str(value)
+            if key in named:
+                named[key] = str(value)
             elif key in known:
                 values[known[key].path] = _member_or_value(known[key], value)
             else:
@@ -557,7 +562,7 @@ class DesignFile:
             raise InputError(
                 Problem("rule", Where(key=k), _shown_value(design, known, k), rule, rem) for k, rule, rem in broken
             )
-        return design, texts["technology"], texts["dram"]
+        return design, named
 
 
 def _current(design: Any, leaf: Leaf) -> Any:
@@ -584,7 +589,8 @@ def read_design(document: Document, model: Model, name: str, overrides: Sequence
     Raises InputError with every problem of the file and of the overrides.
     """
     tree = describe(model.Design)
-    reader = _DesignReader(document, tree)
+    tables = tables_of(model)
+    reader = _DesignReader(document, tree, tables)
     reader.file()
     seen: set[str] = set()
     for text in overrides:
@@ -594,9 +600,10 @@ def read_design(document: Document, model: Model, name: str, overrides: Sequence
     reader.check.raise_problems()
     design = _build(model.Design, tree, {leaf.path: reader.value(leaf) for leaf in leaves(tree)})
     _check_rules(reader, design, tree)
-    texts = {key: reader.given[key,].value for key in RESERVED_KEYS}
-    return DesignFile(name, document.file, model, design, texts["technology"], texts["dram"], texts["summary"],
-                      tuple(_design_values(reader, tree)))  # fmt: skip
+    texts = {key: reader.given[key,].value for key in reader.texts}
+    named = {key: texts[key] for key in tables}
+    values = tuple(_design_values(reader, tree, tables))
+    return DesignFile(name, document.file, model, design, named, texts["summary"], values)
 
 
 def read_values(
@@ -610,7 +617,7 @@ def read_values(
     for key, value in (check.mapping(path, raw, what) or {}).items():
         node = tree.get(key)
         if node is None:
-            rule, remedy = unknown_key(key, tree, top=False, raw=value)
+            rule, remedy = unknown_key(key, tree, (), raw=value)
             check.fail((*path, key), "unknown-key", key, rule.replace("the design", what), remedy, at_key=True)
         elif not isinstance(node, Leaf):
             found |= read_values(check, (*path, key), value, node, f"{what}.{key}")
@@ -653,10 +660,10 @@ def _check_rules(reader: _DesignReader, design: Any, tree: Tree) -> None:
     reader.check.raise_problems()
 
 
-def _design_values(reader: _DesignReader, tree: Tree) -> Iterator[DesignValue]:
+def _design_values(reader: _DesignReader, tree: Tree, tables: Sequence[str]) -> Iterator[DesignValue]:
     from hwsim.result import DesignValue
 
-    for key in ("model", "technology", "dram"):
+    for key in ("model", *tables):
         g = reader.given[key,]
         yield DesignValue(key, g.value, "", g.place, g.source, g.evidence)
     for leaf in leaves(tree):
@@ -764,17 +771,17 @@ def summary_of(path: str | Path) -> str:
 QUANTITY_PATTERN = r"^\s*[-+]?[0-9]{1,40}(\.[0-9]{1,40})?([eE][-+]?[0-9]{1,3})?\s*(UNITS)\s*$"
 
 
-def design_schema(design: type) -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of the YAML files of a model with this Design, for editors.
+def design_schema(design: type, tables: Sequence[str] = DEFAULT_TABLES) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of the YAML files of a model with this Design, whose designs name entries of
+    `tables`, for editors.
 
     It states every rule about one value; ranges of quantities, which are texts, stand in their descriptions, and
     cross-field rules are left to `hwsim check`. Raises TypeError as `describe` does.
     """
     texts: dict[str, Any] = {"model": _text_schema("entry point of the model")}
     texts["summary"] = _text_schema("one line for `hwsim list`")
-    texts["technology"] = _text_schema("a node of the technology table, or a table file")
-    texts["dram"] = _text_schema("a part of the DRAM table, or a table file")
-    body = _group_schema(describe(design), texts, list(RESERVED_KEYS))
+    texts |= {key: _text_schema(TABLES[key].text) for key in tables}
+    body = _group_schema(describe(design), texts, list(texts))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "hwsim design", **body}
 
 

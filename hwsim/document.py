@@ -8,10 +8,12 @@ place. Data are dicts, lists, strings, integers within 64 bits, finite floats, b
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import math
 import re
 import stat
+import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +30,7 @@ Place = tuple[int, int]
 MAX_YAML_BYTES = 1 << 20
 MAX_JSON_BYTES = 8 << 20
 MAX_DEPTH = 32
+GZIP = ".gz"
 MAX_INTEGER = 2**63 - 1
 MAX_PROBLEMS = 100
 _LONGEST_INTEGER = len(str(-MAX_INTEGER))
@@ -145,8 +148,14 @@ def read_text(path: str | Path, max_bytes: int) -> str:
 
     Raises InputError for a file that is missing, unreadable, not regular, too large or not UTF-8.
     """
-    file = shown_path(path)
-    raw = _read_bytes(path, file, max_bytes)
+    return decoded(read_bytes(path, max_bytes), shown_path(path))
+
+
+def decoded(raw: bytes, file: str) -> str:
+    """UTF-8 as text, with a byte-order mark dropped and CRLF as LF. `file` names it in messages.
+
+    Raises InputError for what is not UTF-8.
+    """
     if raw.startswith(_UTF16):
         where = Where(file, 1, 1)
         raise InputError((Problem("encoding", where, "UTF-16", "files are UTF-8", "Save the file as UTF-8."),))
@@ -161,7 +170,12 @@ def read_text(path: str | Path, max_bytes: int) -> str:
     return text.replace("\r\n", "\n")
 
 
-def _read_bytes(path: str | Path, file: str, max_bytes: int) -> bytes:
+def read_bytes(path: str | Path, max_bytes: int) -> bytes:
+    """The bytes of a regular file of at most `max_bytes`.
+
+    Raises InputError for a file that is missing, unreadable, not regular or too large.
+    """
+    file = shown_path(path)
     try:
         mode = Path(path).stat().st_mode
         if stat.S_ISDIR(mode):
@@ -197,11 +211,40 @@ def read_yaml(path: str | Path) -> Document:
 
 
 def read_json(path: str | Path) -> Document:
-    """The value in a JSON file.
+    """The value in a JSON file; one whose name ends in `.gz` is decompressed, to at most MAX_JSON_BYTES.
 
-    Raises InputError for what `read_text` and `parse_json` refuse.
+    Raises InputError for what `read_text` and `parse_json` refuse, and for what is no whole gzip file.
     """
-    return parse_json(read_text(path, MAX_JSON_BYTES), shown_path(path))
+    file = shown_path(path)
+    raw = read_bytes(path, MAX_JSON_BYTES)
+    if str(path).endswith(GZIP):
+        raw = _unpacked(raw, file)
+    return parse_json(decoded(raw, file), file)
+
+
+def packed(text: bytes, path: str | Path) -> bytes:
+    """What a file of that name holds: `text`, compressed if the name ends in `.gz`. The same text, the same bytes."""
+    return gzip.compress(text, mtime=0) if str(path).endswith(GZIP) else text
+
+
+def _unpacked(raw: bytes, file: str) -> bytes:
+    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        text = unpacker.decompress(raw, MAX_JSON_BYTES + 1)
+    except zlib.error:
+        _refuse_archive(file, "other bytes", "the file is not compressed by gzip", "Drop .gz from its name.")
+    if len(text) > MAX_JSON_BYTES:
+        rule = f"a file of this kind has at most {MAX_JSON_BYTES} bytes of text"
+        _refuse_archive(file, f"more than {MAX_JSON_BYTES} bytes", rule, code="too-large")
+    if not unpacker.eof:
+        _refuse_archive(file, "a cut file", "the compressed text ends too early", "Copy or compress it again.")
+    if unpacker.unused_data:
+        _refuse_archive(file, "more bytes", "nothing follows the compressed text", "Compress it again.")
+    return text
+
+
+def _refuse_archive(file: str, got: str, rule: str, remedy: str = "", code: str = "archive") -> NoReturn:
+    raise InputError((Problem(code, Where(file, 1, 1), got, rule, remedy),)) from None
 
 
 class _Lines:

@@ -300,8 +300,8 @@ def idle_w(dram: Dram, channels: int) -> float:
 _ORGANISATION = (
     "clock_khz", "width_bits", "burst_bits", "burst_cycles", "row_bits", "banks", "groups", "channel_capacity_bits",
 )  # fmt: skip
-_ENERGY = ("activate_pj", "read_pj_per_bit", "write_pj_per_bit", "refresh_pj", "background_w")
-_TIMING = tuple(f for f in Dram._fields if f not in _ORGANISATION + _ENERGY)
+ENERGY = ("activate_pj", "read_pj_per_bit", "write_pj_per_bit", "refresh_pj", "background_w")
+_TIMING = tuple(f for f in Dram._fields if f not in _ORGANISATION + ENERGY)
 _CURRENTS = ("devices", "current_share", "interface_pj_per_bit")
 _RAIL = ("volts", "idd0_ma", "idd2n_ma", "idd3n_ma", "idd4r_ma", "idd4w_ma", "idd5b_ma")
 _TABLE = "dram.yaml"
@@ -319,7 +319,7 @@ def part(name: str) -> Dram:
     """
     figures = part_figures(name)
     values = {f: figures[f].value for f in Dram._fields}
-    return Dram(**{f: v if f in _ENERGY else int(v) for f, v in values.items()})  # type: ignore[arg-type]
+    return Dram(**{f: v if f in ENERGY else int(v) for f, v in values.items()})  # type: ignore[arg-type]
 
 
 def part_bounds(name: str) -> tuple[Dram, Dram]:
@@ -328,8 +328,8 @@ def part_bounds(name: str) -> tuple[Dram, Dram]:
     Timings stay as they are: they are what the standard grades the part by.
     """
     nominal, figures = part(name), part_figures(name)
-    low: dict[str, Any] = {f: figures[f].low for f in _ENERGY}
-    high: dict[str, Any] = {f: figures[f].high for f in _ENERGY}
+    low: dict[str, Any] = {f: figures[f].low for f in ENERGY}
+    high: dict[str, Any] = {f: figures[f].high for f in ENERGY}
     return nominal._replace(**low), nominal._replace(**high)
 
 
@@ -380,7 +380,7 @@ def _bounds() -> dict[str, Bounds]:
         "current_share": Bounds(0.01, 1),
     }
     whole = dict.fromkeys((*_ORGANISATION, *_TIMING), Bounds(1, 1 << 24, True))
-    real = dict.fromkeys((*_ENERGY, *_CURRENTS, *_RAIL), Bounds(0, 1e9))
+    real = dict.fromkeys((*ENERGY, *_CURRENTS, *_RAIL), Bounds(0, 1e9))
     return {**whole, **real, **special}
 
 
@@ -395,7 +395,7 @@ def _part(reader: Reader, path: tuple[str | int, ...], raw: Any) -> dict[str, Fi
         return {}
     bounds = _bounds()
     figures: dict[str, Figure] = {}
-    for group, fields in (("organisation", _ORGANISATION), ("timing", _TIMING), ("energy", _ENERGY)):
+    for group, fields in (("organisation", _ORGANISATION), ("timing", _TIMING), ("energy", ENERGY)):
         if group in raw:
             figures |= reader.figures((*path, group), raw[group], group, {f: bounds[f] for f in fields})
     _check_geometry(reader, path, figures)
@@ -455,7 +455,7 @@ def _from_currents(
     cycle_ns = 1e6 / part["clock_khz"]
     ras_ns, rp_ns = part["ras_cycles"] * cycle_ns, part["rp_cycles"] * cycle_ns
     burst_ns_per_bit = part["burst_cycles"] * cycle_ns / part["burst_bits"]
-    sums = dict.fromkeys(_ENERGY, 0.0)
+    sums = dict.fromkeys(ENERGY, 0.0)
     for rail in rails:
         i = {k: f.value for k, f in rail.items()}
         volts = i["volts"] * outer["devices"].value  # mA * V * ns is pJ

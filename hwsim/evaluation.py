@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from hwsim import dram as dram_tables
-from hwsim import energy as energy_tables
 from hwsim.demand import Layout, Names, TaskTime, layout, machine_fields, task_times
-from hwsim.dram import Dram
+from hwsim.dram import Dram, refresh_steal_cycles
 from hwsim.memory import DRAM
-from hwsim.model import Model, Parts, Program
+from hwsim.model import Model, Program
+from hwsim.parts import Parts
 from hwsim.pure import cycles_to_ps
 from hwsim.timing import recurrence
 from hwsim.workload.ir import Workload
@@ -34,11 +33,6 @@ class Job:
     def lower(self) -> Program:
         """The program; raises InputError naming every operator the model cannot run."""
         return self.model.lower(self.workload, self.design, self.binding)
-
-
-def resolve_parts(technology: str, dram: str) -> Parts:
-    """The technology node and the DRAM part called so, or read from the user's own table files."""
-    return Parts(energy_tables.node(technology), dram_tables.part(dram))
 
 
 # --- one pass ---------------------------------------------------------------------------------------------------
@@ -198,7 +192,7 @@ def _clock(program: Program, times: Sequence[TaskTime], machine: Any, dram: Dram
     from hwsim.timing import events  # SimPy is only needed here
 
     period = cycles_to_ps(dram.refi_cycles, dram.clock_khz)
-    busy = cycles_to_ps(dram_tables.refresh_steal_cycles(dram), dram.clock_khz)
+    busy = cycles_to_ps(refresh_steal_cycles(dram), dram.clock_khz)
     _, levels = machine_fields(machine)
     refresh = {
         resources.port[2 * i]: events.Refresh(period, busy)

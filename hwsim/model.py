@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-from hwsim.dram import Dram
-from hwsim.energy import Node
 from hwsim.errors import bad_input
+from hwsim.parts import DEFAULT_TABLES, Parts
 from hwsim.workload.ir import Workload
 
 ENTRY_POINT_GROUP = "hwsim.models"
@@ -150,14 +149,6 @@ class Program:
         return len(self.task) - 1
 
 
-class Parts(NamedTuple):
-    """What a design names rather than spells out, resolved: its technology node and its DRAM (see hwsim.energy,
-    hwsim.dram). Named tuples of numbers, usable from compiled code."""
-
-    node: Node
-    dram: Dram
-
-
 @dataclass(frozen=True, slots=True)
 class Violation:
     """Why a design cannot run this workload: data, not an exception. `lever` names the fields that would mend it."""
@@ -170,7 +161,10 @@ class Violation:
 
 
 class Model(Protocol):
-    """One accelerator family. Registered as an entry point of group "hwsim.models"."""
+    """One accelerator family. Registered as an entry point of group "hwsim.models".
+
+    A model may also have `remarks(design, parts, program) -> Sequence[str]`: notes of a result that need the parts.
+    """
 
     name: ClassVar[str]
     summary: ClassVar[str]
@@ -184,6 +178,8 @@ class Model(Protocol):
     """Design fields that `lower` reads. A program is used again for designs that differ in other fields alone."""
     holdings: ClassVar[Mapping[type, Callable[[Any, Any], int]]]
     """Holding type (NamedTuple of numbers) -> pure bits(design, holding), for placements the design sizes."""
+    tables: ClassVar[tuple[str, ...]] = DEFAULT_TABLES
+    """Keys of the tables that its designs name an entry of (`hwsim.parts.TABLES`); a model need not have it."""
     accuracy: ClassVar[Mapping[str, str]]
     """Class of each reported figure: "RTL-validated", "literature-checked" or "unvalidated", by figure name, with
     "" for the rest."""

@@ -12,21 +12,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hwsim import dram as dram_tables
-from hwsim import energy as energy_tables
 from hwsim.accounting import result_of
 from hwsim.config import DesignFile, load_design
 from hwsim.errors import InputError, Problem, Where, bad_input, shown
-from hwsim.evaluation import Evaluation, Job, Known, evaluate, resolve_parts
+from hwsim.evaluation import Evaluation, Job, Known, evaluate
 from hwsim.model import Program, structural_of
+from hwsim.parts import TABLES, resolve_parts
 from hwsim.result import Interval, Result
 from hwsim.workload import store
 from hwsim.workload.ir import Workload
 
 FIDELITIES = ("closed", "events")
-NODE_KEY = "technology energies"
-DRAM_KEY = "dram energies"
-_PARTS = {NODE_KEY: "node", DRAM_KEY: "dram"}
+_PARTS = {table.figures: table.part for table in TABLES.values()}
 
 
 # --- the inputs of a run ----------------------------------------------------------------------------------------
@@ -67,16 +64,15 @@ def _binding_problem(name: str, value: float, rule: str, code: str) -> Problem:
 
 
 def _uncertain(file: DesignFile, workload: Workload, given: Mapping[str, float]) -> dict[str, tuple[Any, Any]]:
-    """Every uncertain input with the two ends of its range: design values, the energies and areas of the technology
-    and of the DRAM (each table as a whole), and, unless the user bound them, the workload's symbols."""
+    """Every uncertain input with the two ends of its range: design values, the figures of the tables
+    that the design names (each table as a whole), and, unless the user bound them, the workload's symbols."""
     ends: dict[str, tuple[Any, Any]] = {
         v.key: (v.low, v.high) for v in file.values if v.low is not None and v.low != v.high
     }
     for name, symbol in workload.symbols.items():
         if symbol.uncertain and name not in given:
             ends[f"bind.{name}"] = symbol.uncertain
-    node, part = energy_tables.node_bounds(file.technology), dram_tables.part_bounds(file.dram)
-    ends |= {NODE_KEY: node, DRAM_KEY: part}
+    ends |= {TABLES[key].figures: TABLES[key].bounds(name) for key, name in file.named.items()}
     return ends
 
 
@@ -189,10 +185,10 @@ def _mover(file: DesignFile, job: Job, program: Program) -> Moved:
             else:
                 design_changes[key] = value
         try:
-            design, technology, dram = file.replaced(design_changes)
+            design, named = file.replaced(design_changes)
         except InputError:
             return None
-        parts = resolve_parts(technology, dram)._replace(**prices)
+        parts = resolve_parts(named)._replace(**prices)
         there = dataclasses.replace(job, design=design, parts=parts, binding=binding)
         rebind = any(key.startswith("bind.") for key in changes)
         same = not rebind and not structural & {file.field_of(key) for key in design_changes}
@@ -231,7 +227,7 @@ def run(
     file = design if isinstance(design, DesignFile) else load_design(design, overrides)
     network = workload if isinstance(workload, Workload) else store.load_workload(workload)
     given = dict(bind or {})
-    job = Job(file.model, file.design, resolve_parts(file.technology, file.dram), network,
+    job = Job(file.model, file.design, resolve_parts(file.named), network,
               resolve_binding(network, given))  # fmt: skip
     done = evaluate(job, fidelity=fidelity)
     latency = Interval(done.latency_s, done.latency_s, done.latency_s)

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Programs the tests use that pip cannot install. Installs the missing ones from Debian packages when it may (as root,
+# Programs and data the tests use that pip cannot install. Installs the missing ones from Debian packages when it may (as root,
 # or with a password-free sudo in CI); otherwise names and counts them: the tests that need them are skipped, and in
 # CI (CI=true) that is a failure.
 set -u
 
-# program:package
+# program:package, or file:package
 needs=(iverilog:iverilog make:make g++:g++ perl:perl ccache:ccache chromium:chromium chromedriver:chromium-driver
-    arm-none-eabi-gcc:gcc-arm-none-eabi riscv64-unknown-elf-gcc:gcc-riscv64-unknown-elf)
+    arm-none-eabi-gcc:gcc-arm-none-eabi riscv64-unknown-elf-gcc:gcc-riscv64-unknown-elf
+    /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz:dataset-fashion-mnist)
 
 missing() {
     local need
     for need in "${needs[@]}"; do
-        command -v "${need%%:*}" >/dev/null 2>&1 || printf '%s ' "${need##*:}"
+        command -v "${need%%:*}" >/dev/null 2>&1 || [ -r "${need%%:*}" ] || printf '%s ' "${need##*:}"
     done
 }
 
@@ -36,7 +37,7 @@ if [ -n "$absent" ] && command -v apt-get >/dev/null 2>&1 && as_root true; then
 fi
 
 [ -z "$absent" ] && exit 0
-echo "not installed: $(wc -w <<<"$absent") of ${#needs[@]} programs (Debian packages: $absent)" >&2
+echo "not installed: $(wc -w <<<"$absent") of ${#needs[@]} programs and data sets (Debian packages: $absent)" >&2
 if [ "${CI:-}" = true ]; then
     echo "CI skips nothing: install them first" >&2
     exit 1

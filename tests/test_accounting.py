@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from hwsim.config import load_design
-from hwsim.evaluation import Job, evaluate, resolve_parts
+from hwsim.evaluation import Job, evaluate
+from hwsim.parts import resolve_parts
 from hwsim.result import Result
 from hwsim.simulate import resolve_binding, run
 from hwsim.testing import matmul_chain
@@ -24,7 +25,7 @@ def transformer() -> Result:
 
 def job_of(design: str, workload: str) -> Job:
     file, network = load_design(design), load_workload(workload)
-    return Job(file.model, file.design, resolve_parts(file.technology, file.dram), network,
+    return Job(file.model, file.design, resolve_parts(file.named), network,
                resolve_binding(network, SIZES))  # fmt: skip
 
 

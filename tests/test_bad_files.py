@@ -261,21 +261,22 @@ def _scale(unit: str) -> Fraction:
 
 
 @lru_cache(maxsize=8)
-def design_validator(design: type) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(design_schema(design))
+def design_validator(design: type, tables: tuple[str, ...]) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(design_schema(design, tables))
 
 
 def judge_design(raw: bytes, file: Any) -> None:
     """An accepted design is valid, and every value is the one its text stands for."""
     data = strict_yaml(raw)
-    errors = [e.message for e in design_validator(type(file.design)).iter_errors(data)]
+    errors = [e.message for e in design_validator(type(file.design), tuple(file.named)).iter_errors(data)]
     assert not errors
     given = judge_group(data, file.design)
-    unused = set(data) - given - {"model", "summary", "technology", "dram"}
+    unused = set(data) - given - {"model", "summary", *file.named}
     assert not unused
     assert not list(getattr(file.design, "problems", list)())
-    for key in ("technology", "dram", "summary"):
-        assert getattr(file, key) == (data[key]["value"] if isinstance(data[key], dict) else data[key])
+    for key in (*file.named, "summary"):
+        read = file.summary if key == "summary" else file.named[key]
+        assert read == (data[key]["value"] if isinstance(data[key], dict) else data[key])
 
 
 def judge_group(data: dict[str, Any], design: Any) -> set[str]:

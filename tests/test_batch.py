@@ -17,9 +17,10 @@ import pytest
 
 from hwsim.config import DesignFile, load_design
 from hwsim.errors import InputError
-from hwsim.evaluation import Job, evaluate, resolve_parts
+from hwsim.evaluation import Job, evaluate
 from hwsim.memory import SRAM, MemoryLevel, Unit
 from hwsim.model import Chunks, Parts, Placement, Program, Traffic, Violation, Work
+from hwsim.parts import resolve_parts
 from hwsim.pure import clog2, isqrt, pure
 from hwsim.simulate import resolve_binding, run
 from hwsim.sweep.batch import Batch, _needed
@@ -84,7 +85,7 @@ def _assert_same(got: Mapping[str, float], wanted: Mapping[str, float]) -> None:
 
 def _compare(model_name: str, file: DesignFile, workload: Workload, n: int, seed: int) -> None:
     binding = _binding(workload)
-    parts = resolve_parts(file.technology, file.dram)
+    parts = resolve_parts(file.named)
     designs = list(itertools.islice(_designs(file, seed, _held(file, workload)), n * DEEP))
     batch = Batch(file.model, workload, binding, parts)
     columns = batch.metrics(designs)
@@ -141,7 +142,7 @@ def test_plain_figures_are_a_results(design: str, workload: str) -> None:
     file, network = load_design(design), load_workload(workload)
     given = SMALL.get(workload, {})
     result = run(file, network, bind=given, interval=False)
-    job = Job(file.model, file.design, resolve_parts(file.technology, file.dram), network, _binding(network))
+    job = Job(file.model, file.design, resolve_parts(file.named), network, _binding(network))
     point = evaluate_plain(job)
     wanted = metrics_of(result)
     assert list(point.metrics) == list(wanted)
@@ -152,7 +153,7 @@ def test_plain_figures_are_a_results(design: str, workload: str) -> None:
 def test_a_call_is_its_pieces() -> None:
     """Designs give the same figures one by one, in any order, and as a record array."""
     file, workload = load_design("optimus"), load_workload("efficientnet-lite0")
-    batch = Batch(file.model, workload, _binding(workload), resolve_parts(file.technology, file.dram))
+    batch = Batch(file.model, workload, _binding(workload), resolve_parts(file.named))
     designs = list(itertools.islice(_designs(file, 5, {}), 60))
     together = batch.metrics(designs)
     rows = [_row(together, i) for i in range(len(designs))]
@@ -167,7 +168,7 @@ def test_a_call_is_its_pieces() -> None:
 def test_two_threads_do_not_disturb_each_other() -> None:
     """A Batch for each thread: the same figures as one after the other."""
     file, workload = load_design("titan-xp"), load_workload("efficientnet-lite0")
-    parts = resolve_parts(file.technology, file.dram)
+    parts = resolve_parts(file.named)
     designs = [list(itertools.islice(_designs(file, seed, {}), 300)) for seed in (1, 2)]
     batches = [Batch(file.model, workload, _binding(workload), parts) for _ in designs]
     alone = [batch.metrics(mine) for batch, mine in zip(batches, designs, strict=True)]
@@ -190,7 +191,7 @@ def test_other_fidelities_are_refused() -> None:
     """Only the closed form is compiled."""
     file, workload = load_design("titan-xp"), load_workload("efficientnet-lite0")
     with pytest.raises(InputError, match="a batch evaluates the closed form only"):
-        Batch(file.model, workload, {}, resolve_parts(file.technology, file.dram), fidelity="events")
+        Batch(file.model, workload, {}, resolve_parts(file.named), fidelity="events")
 
 
 # --- a model with every corner --------------------------------------------------------------------------------------
@@ -326,7 +327,7 @@ def test_a_model_with_every_corner() -> None:
     overflow mark their rows alone."""
     model: Any = _Corner()
     workload = matmul_chain("chain", 1, (1, 1))
-    parts = resolve_parts("28nm", "lpddr4-3200")
+    parts = resolve_parts({"technology": "28nm", "dram": "lpddr4-3200"})
     designs = list(_corner_designs(1000))
     batch = Batch(model, workload, {}, parts)
     columns = batch.metrics(designs)
@@ -378,7 +379,7 @@ def test_needless_dependencies_change_nothing() -> None:
 def test_a_price_change_reuses_the_counts() -> None:
     """What only prices read is worked out once a price, and times once a rate; figures stay a single run's."""
     file, workload = load_design("titan-xp"), load_workload("efficientnet-lite0")
-    parts = resolve_parts(file.technology, file.dram)
+    parts = resolve_parts(file.named)
     designs = [
         dataclasses.replace(file.design, board_power_w=100.0 + i % 40, clock_khz=1_000_000 + i // 40 * 1000)
         for i in range(1000)

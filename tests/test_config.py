@@ -6,7 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -29,6 +29,7 @@ from hwsim.config import (
 )
 from hwsim.document import read_yaml
 from hwsim.errors import InputError
+from hwsim.parts import DEFAULT_TABLES
 from hwsim.result import DesignValue
 
 PLUG_IN = Path(__file__).parent / "bad" / "plug_in"
@@ -73,7 +74,7 @@ def test_every_kind_of_value() -> None:
         "link_bits_per_s": 102_400_000_000, "idle_w": 0.025, "buffer": {"capacity_bits": 256 * 8192, "banks": 8},
     }  # fmt: skip
     assert d.dataflow.name == "OUTPUT_STATIONARY"
-    assert (file.name, file.technology, file.dram, file.summary) == (
+    assert (file.name, file.named["technology"], file.named["dram"], file.summary) == (
         "sample-wide", "28nm", "lpddr4-3200", "every kind of field",
     )  # fmt: skip
     assert file.path == WIDE
@@ -115,7 +116,7 @@ def test_overrides_follow_the_rules_of_the_file(tmp_path: Path) -> None:
     file = sample(text, tmp_path, overrides)
     assert (file.design.macs, file.design.clock_khz, file.design.buffer.banks) == (64, 1_500_000, 16)
     assert (file.design.sparse, file.design.dataflow, file.design.activity) == (False, 1, 0.1)
-    assert file.technology == "16nm"
+    assert file.named["technology"] == "16nm"
     macs = next(v for v in file.values if v.key == "macs")
     assert macs == DesignValue("macs", 64, "", "--set macs=64", "", "")
 
@@ -123,12 +124,12 @@ def test_overrides_follow_the_rules_of_the_file(tmp_path: Path) -> None:
 def test_moved_values_make_a_design_of_their_own() -> None:
     file = load_design("sample-wide")
     ends = {v.key: v.low for v in file.values if v.low is not None}
-    design, technology, dram = file.replaced({**ends, "technology": "7nm", "buffer.banks": 4})
+    design, named = file.replaced({**ends, "technology": "7nm", "buffer.banks": 4})
     assert (design.macs, design.clock_khz, design.idle_w, design.dataflow.name) == (
         256, 100_000, 0.01, "WEIGHT_STATIONARY",
     )  # fmt: skip
-    assert (design.buffer.banks, technology, dram) == (4, "7nm", "lpddr4-3200")
-    assert file.replaced({}) == (file.design, file.technology, file.dram)
+    assert (design.buffer.banks, named) == (4, {"technology": "7nm", "dram": "lpddr4-3200"})
+    assert file.replaced({}) == (file.design, file.named)
     with pytest.raises(InputError) as caught:
         file.replaced({"buffer.banks": 3})
     assert str(caught.value) == "[rule] buffer.banks: got 3; banks must divide macs (1024). 1 does."
@@ -278,8 +279,8 @@ def test_what_is_described() -> None:
 # --- the JSON Schema --------------------------------------------------------------------------------------------
 
 
-def _validator(design: type) -> Any:
-    schema = json.loads(json.dumps(design_schema(design)))
+def _validator(design: type, tables: Sequence[str] = DEFAULT_TABLES) -> Any:
+    schema = json.loads(json.dumps(design_schema(design, tables)))
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 
@@ -288,7 +289,7 @@ def test_the_schema_accepts_every_shipped_design() -> None:
     checked = 0
     for path in find_designs().values():
         file = load_design(path)
-        assert list(_validator(file.model.Design).iter_errors(read_yaml(path).data)) == []
+        assert list(_validator(file.model.Design, tuple(file.named)).iter_errors(read_yaml(path).data)) == []
         checked += 1
     assert checked >= 1
 

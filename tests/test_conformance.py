@@ -55,3 +55,20 @@ class TestRv32(ModelSuite):
         ("ibex", "assignment=rules", "flash_capacity=256 KiB", "ram=100 KiB"),
     )
     workloads: ClassVar[Sequence[str | Callable[[], Workload]]] = ("mobilenet-v1-0.25-128",)
+
+
+class TestPoetBin(ModelSuite):
+    designs: ClassVar[Sequence[str | tuple[str, ...]]] = (
+        "poetbin",
+        "poetbin-cifar10",
+        ("poetbin-svhn", "serial_width=16", "pipeline=1", "argmax=true"),
+    )
+    workloads: ClassVar[Sequence[str | Callable[[], Workload]]] = ("mnist-classifier-luts", "mnist-classifier")
+    bindings: ClassVar[Mapping[str, Mapping[str, float]]] = {"mnist-classifier": {"n": 40}}
+
+
+class TestFpgaMac(ModelSuite):
+    designs: ClassVar[Sequence[str | tuple[str, ...]]] = (
+        "fpga-mac-fp32", "fpga-mac-int32", "fpga-mac-int16", "fpga-mac-binary",
+    )  # fmt: skip
+    workloads: ClassVar[Sequence[str | Callable[[], Workload]]] = ("mnist-classifier", "mnist-mlp", two_layers)

@@ -20,9 +20,10 @@ from accelerators.optimus.placement import held, lifetimes
 from accelerators.optimus.tasks import DenseProduct, Fetch, Lookup, PackedProduct, SparseProduct, VectorOp
 from hwsim.config import DesignFile, load_design
 from hwsim.errors import InputError
-from hwsim.evaluation import Evaluation, Job, evaluate, resolve_parts
+from hwsim.evaluation import Evaluation, Job, evaluate
 from hwsim.expr import parse
 from hwsim.model import Program
+from hwsim.parts import resolve_parts
 from hwsim.result import Result
 from hwsim.simulate import resolve_binding, run
 from hwsim.testing import matmul_chain, random_designs, random_tasks
@@ -35,7 +36,7 @@ TRANSFORMER = load_workload("transformer-base")
 
 
 def job(file: DesignFile = SHIPPED, workload: Workload = TRANSFORMER, bind: Mapping[str, float] | None = None) -> Job:
-    parts = resolve_parts(file.technology, file.dram)
+    parts = resolve_parts(file.named)
     return Job(file.model, file.design, parts, workload, resolve_binding(workload, bind))
 
 
@@ -600,7 +601,7 @@ def test_the_baseline_differs_in_three_mechanisms_only() -> None:
     baseline = load_design("optimus-baseline")
     ours, theirs = dataclasses.asdict(SHIPPED.design), dataclasses.asdict(baseline.design)
     assert {k for k in ours if ours[k] != theirs[k]} == {"decode_cache", "weight_format", "load_overlap"}
-    assert (SHIPPED.technology, SHIPPED.dram) == (baseline.technology, baseline.dram)
+    assert SHIPPED.named == baseline.named
 
 
 @pytest.mark.parametrize(

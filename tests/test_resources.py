@@ -91,8 +91,8 @@ def test_the_leaf_takes_the_parameters_it_declares_and_answers_are_kept(
     [kept] = cache.iterdir()
 
     started = []
-    run = module._run
-    monkeypatch.setattr(module, "_run", lambda *arguments: (started.append(arguments), run(*arguments)))
+    run = module.run_yosys
+    monkeypatch.setattr(module, "run_yosys", lambda *arguments: (started.append(arguments), run(*arguments)))
     assert resources(known, {"sets": 3, "width": 21}) == first
     assert started == []
     kept.write_text("{not whole", encoding="utf-8")

@@ -9,7 +9,8 @@ import pytest
 
 from accelerators.roofline.model import Kernel, count
 from hwsim.config import load_design
-from hwsim.evaluation import Job, evaluate, resolve_parts
+from hwsim.evaluation import Job, evaluate
+from hwsim.parts import resolve_parts
 from hwsim.simulate import resolve_binding
 from hwsim.testing import matmul_chain
 from hwsim.workload.ir import Workload
@@ -44,7 +45,7 @@ def test_cycles_are_launch_and_arithmetic_or_traffic(changes: dict[str, int], co
 def traffic_of(workload: Workload, design: Any, **binding: int) -> tuple[int, int]:
     """Bits read and written off chip."""
     file = load_design("titan-xp")
-    parts = resolve_parts(file.technology, file.dram)
+    parts = resolve_parts(file.named)
     done = evaluate(Job(file.model, design, parts, workload, resolve_binding(workload, binding)))
     rows = [done.counts[t] for t in done.program.task]
     read, write = (done.names.fields.index(f"dram_{way}_bits") for way in ("read", "write"))
@@ -62,7 +63,7 @@ def test_what_the_cache_cannot_hold_leaves_the_chip() -> None:
 def test_an_embedding_reads_the_rows_it_looks_up() -> None:
     network = load_workload("transformer-base")
     file = load_design("titan-xp")
-    parts = resolve_parts(file.technology, file.dram)
+    parts = resolve_parts(file.named)
     done = evaluate(Job(file.model, file.design, parts, network, resolve_binding(network, {"n": 7, "m": 1})))
     read = done.names.fields.index("dram_read_bits")
     encoder = [

@@ -9,9 +9,13 @@ import yaml
 
 from hwsim.config import design_schema, find_designs
 from hwsim.model import load_model
+from hwsim.parts import tables_of
 
 ROOT = Path(__file__).parent.parent
-MODELS = {"optimus": "optimus", "roofline": "roofline", "rv32": "mcu/rv32", "mcu": "mcu"}
+MODELS = {
+    "optimus": "optimus", "roofline": "roofline", "rv32": "mcu/rv32", "mcu": "mcu", "poetbin": "poetbin",
+    "fpga-mac": "fpga_mac",
+}  # fmt: skip
 
 
 def schema_file(model: str) -> Path:
@@ -21,7 +25,9 @@ def schema_file(model: str) -> Path:
 @pytest.mark.parametrize("model", MODELS)
 def test_the_published_schema_is_that_of_the_model(model: str) -> None:
     """Write it anew with `hwsim explain DESIGN --schema`."""
-    assert json.loads(schema_file(model).read_text()) == design_schema(load_model(model).Design)
+    assert json.loads(schema_file(model).read_text()) == design_schema(
+        load_model(model).Design, tables_of(load_model(model))
+    )
 
 
 @pytest.mark.parametrize("name", ["optimus", "optimus-baseline", "i7-6900k", "titan-xp", "picorv32", "ibex", "stm32h7"])

@@ -156,7 +156,8 @@ def test_loop_sizes(
 
 
 def test_every_kind_is_tried() -> None:
-    assert {case[4] for case in MODELLED} == KINDS.keys() - {"view", "unsupported"}
+    """But for what no operator of a framework becomes: a network of look-up tables replaces some later."""
+    assert {case[4] for case in MODELLED} == KINDS.keys() - {"view", "unsupported", "lut_network"}
 
 
 def test_grouped_query_attention() -> None:

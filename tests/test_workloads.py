@@ -18,7 +18,18 @@ import pytest
 from hwsim.workload import store
 from hwsim.workload.ir import Disposition, Op, Role, Workload
 from hwsim.workload.spec import GraphSpec
-from workloads import blazeface, darts, efficientnet, gpt2, minilm, mobilenet, nasnet, randwire, transformer
+from workloads import (
+    blazeface,
+    classifiers,
+    darts,
+    efficientnet,
+    gpt2,
+    minilm,
+    mobilenet,
+    nasnet,
+    randwire,
+    transformer,
+)
 from workloads.retrace import TARGETS
 
 torch = pytest.importorskip("torch")
@@ -39,6 +50,10 @@ SPECS = {
     "gpt2-small": gpt2.small,
     "minilm-l6": minilm.pruned,
     "efficientnet-lite0": efficientnet.lite0,
+    "mnist-classifier": classifiers.mnist,
+    "mnist-mlp": classifiers.mnist_mlp,
+    "cifar10-mlp": classifiers.cifar10_mlp,
+    "svhn-mlp": classifiers.svhn_mlp,
     "blazeface": blazeface.short_range,
     **{
         f"mobilenet-v1-{width}-{resolution}": partial(mobilenet.spec, width, resolution)

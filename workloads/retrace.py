@@ -20,6 +20,10 @@ TARGETS = {
     "darts_v2_stack.json": "workloads.darts:normal_stack",
     "nasnet_a_stack.json": "workloads.nasnet:normal_stack",
     "randwire_ws32.json": "workloads.randwire:stage",
+    "mnist_classifier.json": "workloads.classifiers:mnist",
+    "mnist_mlp.json": "workloads.classifiers:mnist_mlp",
+    "cifar10_mlp.json": "workloads.classifiers:cifar10_mlp",
+    "svhn_mlp.json": "workloads.classifiers:svhn_mlp",
     **{
         f"mobilenet_v1_{width}_{resolution}.json": f"workloads.mobilenet:{mobilenet.target_name(width, resolution)}"
         for width in mobilenet.WIDTHS

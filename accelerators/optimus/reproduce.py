@@ -15,7 +15,8 @@ from accelerators.optimus import closed_form
 from accelerators.optimus.design import LogitsRows, WeightFormat
 from hwsim.config import DesignFile, load_design
 from hwsim.errors import InputError
-from hwsim.evaluation import PJ_PER_J, Evaluation, Job, evaluate, resolve_parts
+from hwsim.evaluation import PJ_PER_J, Evaluation, Job, evaluate
+from hwsim.parts import resolve_parts
 from hwsim.simulate import resolve_binding
 from hwsim.workload.ir import Workload
 from hwsim.workload.store import load_workload
@@ -79,11 +80,11 @@ class Bench:
 
     def run(self, changes: Changes | None = None, tokens: int = USUAL, density: float | None = None) -> Evaluation:
         """One evaluation with `changes` to the design's fields, at `tokens` source and target tokens."""
-        design, technology, dram = self.file.replaced(changes or {})
+        design, named = self.file.replaced(changes or {})
         given: dict[str, float] = {"n": tokens, "m": tokens}
         if density is not None:
             given["density"] = density
-        parts = resolve_parts(technology, dram)
+        parts = resolve_parts(named)
         return evaluate(Job(self.file.model, design, parts, self.workload, resolve_binding(self.workload, given)))
 
     def latency_s(self, changes: Changes | None = None, tokens: int = USUAL, density: float | None = None) -> float:

@@ -115,7 +115,7 @@ class RooflineModel:
     def lower(self, workload: Workload, design: Design, binding: Mapping[str, float]) -> Program:
         """One kernel an operator, in order. Weights are dense whatever their density: these machines skip no zero."""
         schedule = workload.schedule()
-        refuse(workload, schedule, set(KINDS) - {"unsupported"}, self.name)
+        refuse(workload, schedule, set(KINDS) - {"unsupported", "lut_network"}, self.name)
         sizes = {k: int(v) for k, v in binding.items() if not workload.symbols[k].ratio}
         program = Program()
         weights, tables = _weight_bits(workload, schedule, sizes, design)

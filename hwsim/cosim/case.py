@@ -15,27 +15,23 @@ rules. Problems are reported together, each with its place.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hwsim import dram, energy
 from hwsim.config import DesignFile, describe, leaves, load_design, plain, read_record, read_values
-from hwsim.cosim.circuit import Circuit, circuit_names, load_circuit
+from hwsim.cosim.circuit import Circuit, Hdl, circuit_names, load_circuit
 from hwsim.document import Checker, Document, Path_, read_yaml, suggestion
 from hwsim.errors import InputError, Problem, Where, bad_input
-from hwsim.evaluation import resolve_parts
-from hwsim.model import Parts
+from hwsim.parts import TABLES, Parts, resolve_parts
 
 REQUIRED = ("circuit", "design", "tolerance", "cases")
 OPTIONAL = ("held_out", "split")
 BOUNDS = ("mape", "p95", "worst")
 CASE_REQUIRED = ("name", "family", "task", "seed")
 CASE_OPTIONAL = ("design",)
-PARTS = ("technology", "dram")
-"""What a design names rather than spells out."""
 MAX_SEED = 2**32 - 1
 MAX_CASES = 10_000
 
@@ -72,6 +68,20 @@ class Case:
     def parameters(self, circuit: Circuit) -> dict[str, int]:
         """The Verilog parameters the circuit is built with for this case."""
         return {name: int(getattr(self.design, name)) for name in circuit.hdl.parameters}
+
+    def build_key(self, circuit: Circuit) -> Hashable:
+        """What cases share that share a build."""
+        own = getattr(circuit, "build_key", lambda design, task: None)(self.design, self.task)
+        return (tuple(self.parameters(circuit).items()), own)
+
+
+def hdl_of(circuit: Circuit, cases: Sequence[Case]) -> Hdl:
+    """The sources of one build for `cases`: the circuit's own, or those it generates for them."""
+    generate = getattr(circuit, "hdl_of", None)
+    if generate is None:
+        return circuit.hdl
+    made: Hdl = generate([(case.design, case.task) for case in cases])
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +183,7 @@ class _Reader:
         """Whether the technology and the DRAM of the base design exist; noted if not."""
         folder = file.path.parent if file.path else self.path.parent
         try:
-            resolve_parts(_beside(file.technology, folder), _beside(file.dram, folder))
+            resolve_parts({key: _beside(name, folder) for key, name in file.named.items()})
         except InputError as bad:
             _refer(self.check, ("design",), bad.problems[0].got, bad)
             return False
@@ -220,9 +230,9 @@ class _CaseReader:
         self.check, self.circuit, self.base, self.folder = check, circuit, base, folder
         kind: type = type(base.design)
         self.tree = describe(kind)
-        self.base_parts = {"technology": base.technology, "dram": base.dram}
+        self.base_parts = base.named
         self.base_folder = base.path.parent if base.path else folder
-        self.parts_of = lru_cache(maxsize=64)(resolve_parts)
+        self.parts_of = lru_cache(maxsize=64)(lambda named: resolve_parts(dict(named)))
         self.first: dict[str, int] = {}
         self.families: set[str] = set()
         """Those that any case names, be the case wrong in other ways."""
@@ -275,30 +285,30 @@ class _CaseReader:
     def design(self, path: Path_, raw: Any) -> tuple[Any, Parts] | None:
         """The base design with the values at `path` moved; None, noted, if that cannot be."""
         noted = len(self.check.problems)
-        plain_values = raw if not isinstance(raw, dict) else {k: v for k, v in raw.items() if k not in PARTS}
+        plain_values = raw if not isinstance(raw, dict) else {k: v for k, v in raw.items() if k not in self.base_parts}
         moved = read_values(self.check, path, plain_values, self.tree, "the design")
         texts = self.texts(path, raw)
         if len(self.check.problems) > noted:
             return None
-        parts = self.parts_of(**texts)
+        parts = self.parts_of(tuple(texts.items()))
         changes = {leaf.key: value for leaf, value in moved.values()}
         try:
-            design, _, _ = self.base.replaced(changes)
+            design, _ = self.base.replaced(changes)
         except InputError as bad:
             self.rule(path, raw, bad)
             return None
         return (design, parts) if self.fits(path, design) else None
 
     def texts(self, path: Path_, raw: Any) -> dict[str, str]:
-        """Technology and DRAM: those of the case, beside the case file; or of the base design, beside that. Noted
-        where there is none of that name."""
+        """The entries of tables that are named: by the case, beside the case file; or by the base design, beside that.
+        Noted where there is none of that name."""
         found = {key: _beside(text, self.base_folder) for key, text in self.base_parts.items()}
-        for key, look_up in _PARTS_OF.items():
+        for key in self.base_parts:
             text = self.check.text(path, raw, key) if isinstance(raw, dict) and key in raw else None
             if text is not None:
                 found[key] = _beside(text, self.folder)
                 try:
-                    look_up(found[key])
+                    TABLES[key].read(found[key])
                 except InputError as bad:
                     _refer(self.check, (*path, key), text, bad)
         return found
@@ -326,9 +336,6 @@ class _CaseReader:
                 key = keys.get(names, names)
                 self.check.fail((*path, *key), "not-built", plain(got), rule, f"Write {plain(wanted)}.")
         return len(self.check.problems) == noted
-
-
-_PARTS_OF: Mapping[str, Callable[[str], object]] = {"technology": energy.node, "dram": dram.part}
 
 
 def _value(design: Any, names: Sequence[str]) -> Any:

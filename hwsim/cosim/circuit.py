@@ -31,6 +31,22 @@ CAUSES = ("fill", "compute", "stall", "drain")
 """Cycles before the unit is first held, while it is held, between, and after it is last held. They sum to the total."""
 
 
+class Generated(NamedTuple):
+    """A source that is made rather than kept: the name of its file, and its text."""
+
+    name: str
+    text: str
+
+    @property
+    def suffix(self) -> str:
+        """The ending of its name, as `Path.suffix` has it."""
+        return Path(self.name).suffix
+
+    def read_bytes(self) -> bytes:
+        """The text as a file of it would hold it."""
+        return self.text.encode()
+
+
 @dataclass(frozen=True, slots=True)
 class Hdl:
     """Sources of a circuit. `parameters` are the Design fields of the same name that a build depends on."""
@@ -42,6 +58,13 @@ class Hdl:
     """Verilator configuration files (.vlt) with the lint warnings that are waived, each with its reason."""
     leaf: str = ""
     """Module whose resources Yosys counts: the datapath without test memories; "" for none."""
+    generated: tuple[Generated, ...] = ()
+    """Sources made for this build, compiled behind `sources`."""
+
+    @property
+    def compiled(self) -> tuple[Path | Generated, ...]:
+        """Every source, in the order of compilation; leading headers are only included."""
+        return (*self.sources, *self.generated)
 
 
 class Image(NamedTuple):
@@ -80,8 +103,16 @@ class Stimulus:
 class Circuit(Protocol):
     """A circuit and the model it holds.
 
-    It may also have `check(design, task)`, which raises InputError where either is too large for it. All cases are
-    asked before anything is built, so it must be quick whatever the sizes.
+    It may also have
+
+    check(design, task)     raises InputError where either is too large for it. All cases are asked before anything is
+                            built, so it must be quick whatever the sizes.
+    hdl_of(pairs)           the Hdl of one build for these (design, task), for a circuit that is generated from them;
+                            `hdl` then holds what all builds share
+    build_key(design, task) anything hashable, with `hdl_of`: cases with the same key (and parameters) go into one build
+    deep()                  the lines, as mappings of the same columns to text, of a table of what takes too long for
+                            every day; `validate --deep` writes it to `deep_table`, a path beside the cases
+    deep_lines()            what the validation page says of that table, as Markdown
     """
 
     name: ClassVar[str]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hwsim.cosim.case import Case, CaseFile, Tolerance, at_case
+from hwsim.cosim.case import Case, CaseFile, Tolerance, at_case, hdl_of
 from hwsim.cosim.circuit import CAUSES, Circuit, Event, Stimulus
 from hwsim.cosim.model_side import Cycles, Modelled, modelled
 from hwsim.cosim.simulator import Built, Observation, build, in_parallel, run, words_of
@@ -234,7 +234,7 @@ def compare(
     # The first build alone leaves what all others share.
     for case in cases:
         _check(file.circuit, case)
-    build(file.circuit.hdl, groups[0][0].parameters(file.circuit), simulator)
+    build(hdl_of(file.circuit, groups[0]), groups[0][0].parameters(file.circuit), simulator)
     left = wanted.explained
     for _, verdicts in in_parallel(lambda group: _group(file, group, simulator, wanted), groups, jobs):
         for verdict in verdicts:
@@ -260,15 +260,15 @@ def in_order(cases: Sequence[Case], verdicts: Iterable[Verdict]) -> list[Verdict
 
 def _groups(circuit: Circuit, cases: Sequence[Case]) -> list[list[Case]]:
     """Cases by the build they need, those with most cases first."""
-    groups: dict[tuple[tuple[str, int], ...], list[Case]] = {}
+    groups: dict[Hashable, list[Case]] = {}
     for case in cases:
-        groups.setdefault(tuple(case.parameters(circuit).items()), []).append(case)
+        groups.setdefault(case.build_key(circuit), []).append(case)
     return sorted(groups.values(), key=len, reverse=True)
 
 
 def _group(file: CaseFile, cases: Sequence[Case], simulator: str, wanted: Wanted) -> list[Verdict]:
     circuit = file.circuit
-    built = build(circuit.hdl, cases[0].parameters(circuit), simulator)
+    built = build(hdl_of(circuit, cases), cases[0].parameters(circuit), simulator)
     asked = [question(circuit, case) for case in cases]
     results = [_judged(circuit, one, seen) for one, seen in zip(asked, _observed(circuit, built, asked), strict=True)]
     return [_kept(circuit, built, one, verdict, wanted) for one, verdict in zip(asked, results, strict=True)]
@@ -354,7 +354,7 @@ def _unwritable(path: Path, error: OSError) -> InputError:
 def explained(circuit: Circuit, verdict: Verdict, simulator: str) -> Verdict:
     """The verdict with the first event that differs between model and circuit, from a run of this case alone."""
     case = verdict.case
-    built = build(circuit.hdl, case.parameters(circuit), simulator)
+    built = build(hdl_of(circuit, [case]), case.parameters(circuit), simulator)
     return _traced(circuit, built, question(circuit, case), verdict, None, True)
 
 

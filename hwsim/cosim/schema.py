@@ -19,12 +19,12 @@ from hwsim.cosim.case import (
     MAX_SEED,
     NAME_PATTERN,
     OPTIONAL,
-    PARTS,
     PERCENT_PATTERN,
     REQUIRED,
 )
 from hwsim.cosim.circuit import Circuit, load_circuit
 from hwsim.model import load_model
+from hwsim.parts import tables_of
 
 Schema = dict[str, Any]
 
@@ -53,7 +53,7 @@ def _plain(schema: Schema, *, partial: bool) -> Schema:
 def case_schema(circuit: Circuit) -> Schema:
     """JSON Schema (draft 2020-12) of the case files of `circuit`."""
     design = _record(load_model(circuit.model).Design, partial=True)
-    design["properties"] |= dict.fromkeys(PARTS, _TEXT)
+    design["properties"] |= dict.fromkeys(tables_of(load_model(circuit.model)), _TEXT)
     case = {
         "name": _NAME, "family": _NAME, "design": design, "task": _record(circuit.Task, partial=False),
         "seed": {"type": "integer", "minimum": 0, "maximum": MAX_SEED},

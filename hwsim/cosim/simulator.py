@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from hwsim.cosim.circuit import Event, Hdl, Image, Stimulus
+from hwsim.cosim.circuit import Event, Generated, Hdl, Image, Stimulus
 from hwsim.cosim.toolchain import Toolchain, cocotb_folder, find_program, gpi_library, require
 from hwsim.errors import InputError, Problem, Where, bad_input
 
@@ -256,14 +256,18 @@ def _sources(hdl: Hdl) -> dict[str, bytes]:
     folders = dict.fromkeys(source.parent for source in hdl.sources)
     headers = [h for folder in folders for h in sorted((*folder.glob("*.svh"), *folder.glob("*.vh")))]
     found: dict[str, bytes] = {}
-    for path in (*hdl.sources, *(h for h in headers if h not in hdl.sources)):
+    for path in (*hdl.compiled, *(h for h in headers if h not in hdl.sources)):
         if path.name in found:
-            raise _failure("sources", path.name, "two sources have the same file name", "Rename one.", str(path))
+            raise _failure("sources", path.name, "two sources have the same file name", "Rename one.", _place(path))
         try:
             found[path.name] = path.read_bytes()
         except OSError as error:
             raise _failure("missing-file", str(path), f"the source cannot be read ({error.strerror})") from None
     return found
+
+
+def _place(source: Path | Generated) -> str:
+    return "" if isinstance(source, Generated) else str(source)
 
 
 def _key(
@@ -272,7 +276,7 @@ def _key(
     options = {"verilator": (*_VERILATOR_OPTIONS, *_OPTIMISE, *toolchain.make), "icarus": (*_ICARUS_OPTIONS, _DUMP)}
     digests = {name: hashlib.sha256(text).hexdigest() for name, text in sources.items()}
     said = [CACHE_VERSION, toolchain.identity, options[toolchain.simulator], waves, hdl.top,
-            [s.name for s in hdl.sources], list(digests.items()), sorted(_plain(parameters).items())]  # fmt: skip
+            [s.name for s in hdl.compiled], list(digests.items()), sorted(_plain(parameters).items())]  # fmt: skip
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
 
 
@@ -376,7 +380,7 @@ def _build_icarus(folder: Path, hdl: Hdl, parameters: Mapping[str, int], toolcha
 
 def _relative(hdl: Hdl) -> list[str]:
     """The sources to compile, as they lie in a build's folder. Headers are only included."""
-    return [f"src/{source.name}" for source in hdl.sources if source.suffix not in (".svh", ".vh")]
+    return [f"src/{source.name}" for source in hdl.compiled if source.suffix not in (".svh", ".vh")]
 
 
 def _build_verilator(folder: Path, hdl: Hdl, parameters: Mapping[str, int], toolchain: Toolchain, waves: bool) -> Path:
@@ -639,9 +643,12 @@ def lint(hdl: Hdl, parameters: Mapping[str, int]) -> list[str]:
     given = [f"-G{name}={value}" for name, value in _plain(parameters).items()]
     includes = [f"-I{folder}" for folder in dict.fromkeys(s.parent.absolute() for s in hdl.sources)]
     files = [str(p.absolute()) for p in (*hdl.waivers, *hdl.sources) if p.suffix not in (".svh", ".vh")]
+    made = [source.name for source in hdl.generated if source.suffix not in (".svh", ".vh")]
     command = [str(toolchain.program), "--lint-only", "--timing", "--timescale", TIMESCALE, "-Wall", "-Wno-fatal",
-               "--top-module", hdl.top, *includes, *given, *files]  # fmt: skip
+               "--top-module", hdl.top, *includes, *given, *files, *made]  # fmt: skip
     with _temporary_folder() as folder:
+        for source in hdl.generated:
+            (folder / source.name).write_bytes(source.read_bytes())
         log = folder / "lint.log"
         _execute(command, folder, toolchain.environment, log, BUILD_S)
         return _messages(log.read_text(encoding="utf-8", errors="replace").splitlines())

@@ -26,7 +26,8 @@ from hwsim.dram import Dram
 from hwsim.errors import bad_input
 from hwsim.evaluation import PJ_PER_J, PS_PER_S, Job
 from hwsim.memory import MemoryLevel, Unit
-from hwsim.model import Model, Parts, Placement, Program, structural_of
+from hwsim.model import Model, Placement, Program, structural_of
+from hwsim.parts import Parts
 from hwsim.sweep.plain import capacity_text, evaluate_plain
 from hwsim.sweep.study import FAILED, INFEASIBLE, OK
 from hwsim.workload.ir import Workload

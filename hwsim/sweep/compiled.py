@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from hwsim.config import Leaf, describe, leaves
 from hwsim.errors import InputError
-from hwsim.evaluation import resolve_parts
+from hwsim.parts import resolve_parts
 from hwsim.sweep.batch import STATUSES, Batch
 from hwsim.sweep.formula import Formula
 from hwsim.sweep.space import Columns, Space
@@ -100,11 +100,11 @@ class Compiled:
 
     def _batch(self, group: Any, first: Assignment) -> Batch:
         """The compiled model for a group of points; the last few are kept."""
-        key = (group.file.place, group.file.name, group.technology, group.dram, group.workload.name,
+        key = (group.file.place, group.file.name, tuple(group.named.items()), group.workload.name,
                tuple(group.binding.items()))  # fmt: skip
         found = self._batches.pop(key, None)
         if found is None:
-            parts = resolve_parts(group.technology, group.dram)
+            parts = resolve_parts(group.named)
             found = Batch(group.file.model, group.workload, group.binding, parts, self.study.fidelity)
         while len(self._batches) >= MAX_BATCHES:
             del self._batches[next(iter(self._batches))]

@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hwsim.errors import InputError
-from hwsim.evaluation import Job, evaluate, resolve_parts
+from hwsim.evaluation import Job, evaluate
+from hwsim.parts import resolve_parts
 from hwsim.sweep.resolve import Resolver
 from hwsim.sweep.search import GRID
 from hwsim.sweep.space import Axis, Space, iterate
@@ -242,7 +243,7 @@ def _seconds(resolver: Resolver, assignment: Assignment) -> float | None:
     start = time.perf_counter()
     try:
         point = resolver.resolve(assignment)
-        parts = resolve_parts(point.technology, point.dram)
+        parts = resolve_parts(point.named)
         evaluate(Job(point.base.model, point.design, parts, point.workload, point.binding),
                  fidelity=resolver.study.fidelity)  # fmt: skip
     except InputError:

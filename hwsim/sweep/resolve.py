@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hwsim.config import DesignFile
-from hwsim.evaluation import resolve_parts
+from hwsim.parts import resolve_parts
 from hwsim.simulate import resolve_binding
 from hwsim.sweep.study import ACCELERATOR, BIND, WORKLOAD, Assignment, Study, Value
 from hwsim.sweep.subjects import PARTS, Subjects
@@ -42,8 +42,8 @@ class Resolved:
     base: DesignFile
     """The design's own file."""
     design: Any
-    technology: str
-    dram: str
+    named: Mapping[str, str]
+    """The entry of each table that the design names."""
     workload: Workload
     binding: Mapping[str, float]
     point_hash: str
@@ -59,9 +59,7 @@ class Resolved:
             else v
             for v in self.base.values
         )
-        return dataclasses.replace(
-            self.base, design=self.design, technology=self.technology, dram=self.dram, values=values
-        )
+        return dataclasses.replace(self.base, design=self.design, named=self.named, values=values)
 
 
 # --- what is hashed ---------------------------------------------------------------------------------------------
@@ -99,8 +97,8 @@ def workload_hash(workload: Workload) -> str:
 
 
 @lru_cache(maxsize=256)
-def _parts_text(technology: str, dram: str) -> str:
-    return repr(resolve_parts(technology, dram))
+def _parts_text(named: tuple[tuple[str, str], ...]) -> str:
+    return repr(resolve_parts(dict(named)))
 
 
 # --- one study --------------------------------------------------------------------------------------------------
@@ -109,16 +107,16 @@ def _parts_text(technology: str, dram: str) -> str:
 class _Group:
     """The points that share accelerator, parts, workload and binding: what is common to their hashes, hashed once."""
 
-    def __init__(self, resolver: Resolver, accelerator: str, workload: str, parts: tuple[str, str], key: Key) -> None:
+    def __init__(self, resolver: Resolver, accelerator: str, workload: str, named: dict[str, str], key: Key) -> None:
         study, subjects = resolver.study, resolver.subjects
         self.file, self.workload = subjects.designs[accelerator], subjects.workloads[workload]
         bound = {**study.bind, **dict(key)}
         given = {name: value for name, value in bound.items() if name in self.workload.symbols}
         self.binding = resolve_binding(self.workload, given)
-        self.technology, self.dram = parts
+        self.named = named
         model = self.file.model
         common = (engine_hash(type(model)), model.name, resolver.workload_hash(workload), repr(sorted(
-            self.binding.items())), study.fidelity, _parts_text(*parts))  # fmt: skip
+            self.binding.items())), study.fidelity, _parts_text(tuple(named.items())))  # fmt: skip
         self._prefix = hashlib.sha256(_digest(common).encode())
         self.fixed = subjects.fixed_of(accelerator, study)
         values = {key: v for key, v in subjects.design_values(accelerator, study).items() if key not in PARTS}
@@ -147,7 +145,7 @@ class _Group:
 
     def design_changes(self, assignment: Assignment) -> dict[str, Value]:
         """What differs from the design's file: fixed and assigned values of keys that this design has."""
-        return self.fixed | {k: v for k, v in assignment.items() if k in self._values or k in PARTS}
+        return self.fixed | {k: v for k, v in assignment.items() if k in self._values or k in self.named}
 
 
 def _text(value: Value, kind: type) -> str:
@@ -176,13 +174,12 @@ class Resolver:
         accelerator = str(assignment.get(ACCELERATOR, study.accelerators[0]))
         workload = str(assignment.get(WORKLOAD, study.workloads[0]))
         bind = tuple((k[len(BIND) :], v) for k, v in sorted(assignment.items()) if k.startswith(BIND))
-        named = assignment.get("technology"), assignment.get("dram")
-        key = (accelerator, workload, named, bind)
+        key = (accelerator, workload, tuple(assignment.get(table) for table in PARTS), bind)
         found = self._groups.get(key)
         if found is None:
             own = self.subjects.design_values(accelerator, study)
-            parts = str(named[0] or own["technology"]), str(named[1] or own["dram"])
-            found = self._groups[key] = _Group(self, accelerator, workload, parts, bind)
+            named = {table: str(assignment.get(table) or own[table]) for table in PARTS if table in own}
+            found = self._groups[key] = _Group(self, accelerator, workload, named, bind)
         return found
 
     def hash(self, assignment: Assignment) -> str:
@@ -198,10 +195,8 @@ class Resolver:
         of its own."""
         group = self.group(assignment)
         changes = group.design_changes(assignment)
-        design, technology, dram = group.file.replaced(changes)
-        return Resolved(
-            group.file, design, technology, dram, group.workload, group.binding, group.hash(assignment), changes
-        )
+        design, named = group.file.replaced(changes)
+        return Resolved(group.file, design, named, group.workload, group.binding, group.hash(assignment), changes)
 
 
 # --- by study ---------------------------------------------------------------------------------------------------

@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hwsim import dram as dram_tables
-from hwsim import energy as energy_tables
 from hwsim.errors import InputError, bad_input
+from hwsim.parts import TABLES
 from hwsim.sweep import ledger
 from hwsim.sweep.codec import digest, study_document
 from hwsim.sweep.executors import Done, Executor, executor_of
@@ -137,15 +136,13 @@ def fingerprint(bench: Bench) -> str:
 
 
 def _tables(bench: Bench) -> list[str]:
-    """The figures of every technology and DRAM part that a study names."""
+    """The figures of every entry of a table that a study names."""
     own = [bench.space.subjects.design_values(name, bench.study) for name in bench.study.accelerators]
-    named = {key: {str(values[key]) for values in own} for key in PARTS}
+    named = {key: {str(values[key]) for values in own if key in values} for key in PARTS}
     for parameter in bench.study.parameters:
         if parameter.key in PARTS:
             named[parameter.key] |= set(map(str, parameter.values))
-    return [repr(energy_tables.node(name)) for name in sorted(named["technology"])] + [
-        repr(dram_tables.part(name)) for name in sorted(named["dram"])
-    ]
+    return [repr(TABLES[key].read(name)) for key, names in named.items() for name in sorted(names)]
 
 
 class _Run:

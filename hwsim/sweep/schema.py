@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hwsim import dram, energy
+from hwsim.parts import TABLES
 from hwsim.simulate import FIDELITIES
 from hwsim.sweep import file, source
 from hwsim.sweep.grammar import MAX_LENGTH
@@ -85,11 +85,11 @@ def _names(known: Iterable[str]) -> Schema:
 def _keys(subjects: Subjects | None) -> tuple[Schema, Schema, Schema]:
     """`space`, `set` and `bind`: the keys of the subjects, or any."""
     if subjects is None:
-        parts = {"technology": _names(energy.node_names()), "dram": _names(dram.part_names())}
+        parts = {key: _names(table.names()) for key, table in TABLES.items()}
         return (_object({k: _axis(s) for k, s in parts.items()}, others=_axis(_SCALAR)),
                 _object(parts, others=_SCALAR), _object({}, others={"type": "number"}))  # fmt: skip
     scalars = {key: _scalar_of(target) for key, target in subjects.targets.items()}
-    scalars |= {"technology": _names(energy.node_names()), "dram": _names(dram.part_names())}
+    scalars |= {key: _names(table.names()) for key, table in TABLES.items() if key in subjects.targets}
     described = {k: _described(t, _axis(scalars[k])) for k, t in subjects.targets.items()}
     plain = {k: _described(t, scalars[k]) for k, t in subjects.targets.items() if not k.startswith(BIND)}
     bound = {k.removeprefix(BIND): _described(t, scalars[k]) for k, t in subjects.targets.items() if k.startswith(BIND)}

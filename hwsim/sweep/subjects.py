@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from hwsim import dram as dram_tables
-from hwsim import energy as energy_tables
 from hwsim.config import DesignFile, Leaf, convert, describe, leaves, load_design
 from hwsim.config import plain as plain_value
 from hwsim.demand import layout
 from hwsim.document import plain_scalar, suggestion
 from hwsim.errors import InputError
-from hwsim.evaluation import resolve_parts
+from hwsim.parts import TABLES, resolve_parts
 from hwsim.sweep.grammar import Kind
 from hwsim.sweep.metrics import SCALARS
 from hwsim.sweep.study import ACCELERATOR, BIND, WORKLOAD, Study, Value
@@ -27,7 +25,8 @@ from hwsim.units import bare_name, dimension_of, parse_integer, parse_number
 from hwsim.workload.ir import Symbol, Workload
 from hwsim.workload.store import load_workload
 
-PARTS = ("technology", "dram")
+PARTS = tuple(TABLES)
+"""Keys that name an entry of a table."""
 RESULT = "result."
 """Before the name of a figure in a constraint, where a key of the design has the same name."""
 
@@ -108,7 +107,7 @@ def _part_name(key: str, raw: object) -> str:
     if not isinstance(raw, str) or not raw.strip():
         raise ValueRefusedError("type", "a text is needed here")
     try:
-        energy_tables.node(raw) if key == "technology" else dram_tables.part(raw)
+        TABLES[key].read(raw)
     except InputError as bad:
         first = bad.problems[0]
         place = f"{first.where}: " if str(first.where) else ""
@@ -140,7 +139,7 @@ class Subjects:
     @cached_property
     def targets(self) -> dict[str, Target]:
         """Every key that any design or workload of the study has."""
-        found = {key: Target(key) for key in PARTS}
+        found = {key: Target(key) for key in PARTS if any(key in f.named for f in self.designs.values())}
         for known in self.leaves.values():
             for key, leaf in known.items():
                 found.setdefault(key, Target(key, leaf=leaf))
@@ -153,7 +152,7 @@ class Subjects:
         """The accelerators and the workloads to which `key` means nothing."""
         if key.startswith(BIND):
             return [], [w for w, net in self.workloads.items() if key.removeprefix(BIND) not in net.symbols]
-        return [a for a, known in self.leaves.items() if key not in known and key not in PARTS], []
+        return [a for a, known in self.leaves.items() if key not in known and key not in self.designs[a].named], []
 
     def disagreement(self, key: str) -> str:
         """How designs differ about the unit or the kind of `key`, "" where they agree."""
@@ -193,15 +192,15 @@ class Subjects:
         return values | {ACCELERATOR: accelerator, WORKLOAD: workload}
 
     def design_values(self, accelerator: str, study: Study) -> dict[str, Value]:
-        """The values of one design under the study's `fixed` ones, with its technology and DRAM."""
+        """The values of one design under the study's `fixed` ones, with the entries of tables that it names."""
         file = self.designs[accelerator]
         values: dict[str, Any] = {v.key: v.value for v in file.values if v.key != "model"}
-        values |= {"technology": file.technology, "dram": file.dram}
+        values |= file.named
         return values | self.fixed_of(accelerator, study)
 
     def fixed_of(self, accelerator: str, study: Study) -> dict[str, Value]:
         """The values that `fixed` gives to this accelerator: those of its keys."""
-        known = (*self.leaves[accelerator], *PARTS)
+        known = (*self.leaves[accelerator], *self.designs[accelerator].named)
         return {key: value for key, value in self.fixed(study.fixed).items() if key in known}
 
     def fixed(self, texts: Iterable[str]) -> dict[str, Value]:
@@ -225,7 +224,7 @@ def _stand_in(target: Target) -> Value:
 
 
 def _figures_of(file: DesignFile) -> set[str]:
-    model, parts = file.model, resolve_parts(file.technology, file.dram)
+    model, parts = file.model, resolve_parts(file.named)
     _, names = layout(model.Counts, model.machine(file.design, parts))
     found = {f"traffic_bits.{level}.{way}" for level in names.levels for way in ("read", "write")}
     found |= {f"memory_peak_bits.{level}" for level in names.levels}

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from hwsim.accounting import result_of
 from hwsim.errors import InputError
-from hwsim.evaluation import Job, evaluate, resolve_parts
+from hwsim.evaluation import Job, evaluate
+from hwsim.parts import resolve_parts
 from hwsim.result import Interval, Result
 from hwsim.sweep import ledger
 from hwsim.sweep.codec import canonical, study_from
@@ -264,7 +265,7 @@ def simulated(resolved: Resolved, fidelity: str) -> Result:
 
 
 def _job(resolved: Resolved) -> Job:
-    parts = resolve_parts(resolved.technology, resolved.dram)
+    parts = resolve_parts(resolved.named)
     return Job(resolved.base.model, resolved.design, parts, resolved.workload, resolved.binding)
 
 

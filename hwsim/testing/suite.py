@@ -14,9 +14,10 @@ import pytest
 from hwsim.config import DesignFile, load_design
 from hwsim.demand import LOAD, MOVE, STORE, WORK, layout, task_times
 from hwsim.errors import InputError
-from hwsim.evaluation import Evaluation, Job, evaluate, resolve_parts, resources_of, steps_of
+from hwsim.evaluation import Evaluation, Job, evaluate, resources_of, steps_of
 from hwsim.memory import DRAM, FLASH, MemoryLevel, peak_bits_per_s
 from hwsim.model import Program, structural_of
+from hwsim.parts import resolve_parts
 from hwsim.result import Result
 from hwsim.simulate import resolve_binding, run
 from hwsim.testing.samples import random_designs, random_tasks, unsupported_workload
@@ -61,7 +62,7 @@ class ModelSuite:
 
     def _jobs(self) -> Iterator[tuple[DesignFile, Job]]:
         for file, workload in itertools.product(self._files(), self._workloads()):
-            parts = resolve_parts(file.technology, file.dram)
+            parts = resolve_parts(file.named)
             yield file, Job(file.model, file.design, parts, workload, self._binding(workload))
 
     def _results(self) -> Iterator[tuple[Job, Result]]:
@@ -150,7 +151,7 @@ class ModelSuite:
         for task_type, found in tasks.items():
             count = job.model.kernels[task_type]
             compared += agreement(count, _countable(count, designs, found, share))
-        parts = resolve_parts(file.technology, file.dram)
+        parts = resolve_parts(file.named)
         for placement in base.occupied:
             if not isinstance(placement.bits, int):
                 bits = job.model.holdings[type(placement.bits)]

@@ -48,10 +48,12 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "embedding": ("rows", "width"),
     "concat": ("elements",),
     "copy": ("elements",),
+    "lut_network": ("samples", "inputs", "outputs"),
     "view": (),
     "unsupported": (),
 }  # fmt: skip
-"""Operator kinds and the loop sizes each one names. `m` rows by `n` columns over a reduction of `k`."""
+"""Operator kinds and the loop sizes each one names. `m` rows by `n` columns over a reduction of `k`. No
+operator of a framework is a "lut_network": it stands where a trained network of look-up tables replaced others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Multiply-accumulate units in the soft logic of an FPGA."""

@@ -1,0 +1,1 @@
+"""The PoET-BiN circuit: see README.md."""
