@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,11 @@ CI = os.environ.get("CI") == "true"
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))
 # So are circuits that were built.
 os.environ.setdefault("HWSIM_CACHE_DIR", str(ROOT / ".pytest_cache" / "hwsim"))
+
+# A shell without job control starts background commands with SIGINT ignored, and every program they start ignores it
+# too: the tests that interrupt one would wait for nothing.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
 settings.register_profile("dev", max_examples=100, **_SHARED)
