@@ -161,7 +161,10 @@ class Violation:
 
 
 class Model(Protocol):
-    """One accelerator family. Registered as an entry point of group "hwsim.models"."""
+    """One accelerator family. Registered as an entry point of group "hwsim.models".
+
+    A model may also have `remarks(design, parts, program) -> Sequence[str]`: notes of a result that need the parts.
+    """
 
     name: ClassVar[str]
     summary: ClassVar[str]

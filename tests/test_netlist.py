@@ -150,7 +150,7 @@ def test_compressed_files(tmp_path: Path) -> None:
 def test_a_bomb_is_refused_before_it_unfolds(tmp_path: Path) -> None:
     file = tmp_path / "bomb.json.gz"
     file.write_bytes(gzip.compress(b" " * (64 << 20)))
-    with pytest.raises(InputError, match=r"a netlist has at most 16777216 bytes of text"):
+    with pytest.raises(InputError, match=r"a netlist has at most 8388608 bytes of text"):
         document.read(file)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+from pathlib import Path
 
 import netlist_twin as twin
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwsim.netlist import tables
+from hwsim.netlist.document import read
 from hwsim.netlist.equivalence import equivalent
 from hwsim.netlist.netlist import Lut, Netlist
 from hwsim.netlist.simplify import simplify
@@ -28,7 +30,7 @@ from hwsim.netlist.statistics import (
 )
 from hwsim.testing.netlists import layered_netlist, netlists, random_netlist
 
-NETWORKS = 5_000 if os.environ.get("HWSIM_DEEP") == "1" else 1_500
+NETWORKS = 5_000 if os.environ.get("HWSIM_DEEP") == "1" else 1_000
 
 AND, OR, XOR, XNOR, NAND = 0b1000, 0b1110, 0b0110, 0b1001, 0b0111
 WIRE, NOT = 0b10, 0b01
@@ -210,6 +212,21 @@ def test_whole_networks_keep_their_function_on_random_vectors(pins: int) -> None
     verdict = equivalent(network, assert_simplified(network), vectors=4_000)
     assert verdict.equivalent, verdict
     print(f"{len(network.luts)} LUTs of {pins} pins: {verdict}")
+
+
+TRAINED = sorted(Path(__file__).parent.parent.glob("accelerators/poetbin/trained/*/netlist.json.gz"))
+
+
+@pytest.mark.parametrize("path", TRAINED, ids=lambda path: path.parent.name)
+def test_trained_networks_keep_their_function(path: Path) -> None:
+    network = read(path)
+    found = assert_simplified(network)
+    verdict = equivalent(network, found, vectors=1_000)
+    assert verdict.equivalent, verdict
+    mapped = map_lut6(found)
+    assert (mapped.lut6, mapped.mux_count) == (lut6_cost(found), mux_count(found))
+    assert equivalent(found, mapped.netlist, vectors=1_000).equivalent
+    print(f"{path.parent.name}: {lut6_cost(network)} 6-input tables become {mapped.lut6}; {verdict}")
 
 
 def test_a_wrong_simplification_would_be_found() -> None:

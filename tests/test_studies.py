@@ -17,6 +17,7 @@ from hwsim.report.text import digits, memory, quantity
 from hwsim.result import Result
 from hwsim.sweep.answer import Answer, rerun
 from hwsim.sweep.file import load_study
+from hwsim.sweep.formula import Formula
 from hwsim.sweep.metrics import metrics_of
 from hwsim.sweep.pareto import pareto_front
 from hwsim.sweep.space import Space
@@ -112,6 +113,8 @@ FIGURES = {
     "energy": lambda r: quantity(r.energy_j.value, "J"),
     "energy a token": lambda r: quantity(r.energy_j.value / r.binding["m"], "J"),
     "throughput": lambda r: digits(float(f"{r.throughput_per_s:.3g}")),
+    "tables": lambda r: f"{r.memory_peak_bits['luts'] // 64:,}",
+    "energy of 1,000": lambda r: quantity(r.energy_j.value, "J"),
     "area": lambda r: f"{digits(r.area_mm2)} mm²",
 }
 
@@ -200,3 +203,26 @@ def test_the_shares_quoted_of_the_microcontroller_study() -> None:
     fits = {part: {row[0] for row in numbers["rows"] if row[1:3] == [part, 2**22]} for part in (2**22, 2**24)}
     assert (len(fits[2**22]), len(fits[2**24])) == (8, 15)
     assert not [row for row in numbers["rows"] if "0.5" in row[0] and row[1] == 2**23 and row[3:5] == [8, 8]]
+
+
+def test_the_shares_quoted_of_the_shape_study() -> None:
+    numbers = numbers_of("poetbin_shape")
+    assert (numbers["points"], numbers["feasible"]) == (900, 164)
+    tables, joules = numbers["objectives"][1:]
+    assert {k for k, (_, total) in numbers["sensitivity"][tables].items() if total < 0.001} >= {"q"}
+    assert numbers["sensitivity"][joules]["q"][1] < 0.001
+
+
+def test_the_proxy_ranks_measured_shapes() -> None:
+    from accelerators.poetbin import proxy
+
+    measured = proxy.read()
+    formula = Formula(study_of("poetbin_shape").objectives[0].figure)
+    said = [
+        formula.value({"inputs_per_lut": p, "groups": groups, "trees_per_group": trees, "q": q})
+        for p, groups, trees, q in measured
+    ]
+    errors = [1 - accuracy for accuracy in measured.values()]
+    ranked = proxy.rank_correlation(np.array(said), np.array(errors))
+    print(f"{len(measured)} shapes, rank correlation {ranked:.2f}; fitted anew {proxy.fit(measured)}")
+    assert ranked > 0.85

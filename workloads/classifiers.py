@@ -1,9 +1,9 @@
-"""Classifiers on 512 binary features: what PoET-BiN (arXiv 2002.09794) replaces by look-up tables, without its features.
+"""Classifiers on 512 binary features, without their extractors: what PoET-BiN (arXiv 2002.09794) replaces by tables.
 
 `mnist` is the classifier that a PoET-BiN is taught by: hidden linear with BN and ReLU, a linear layer to eight bits a
-class with BN and binary activation, and a unit of its own for each class. `mnist_mlp`, `cifar10_mlp` and `svhn_mlp` are the
-conventional classifiers of the released code whose products are counted for comparison. Shapes only: the weights are
-random and not hashed.
+class with BN and binary activation, and a unit of its own for each class. `mnist_mlp`, `cifar10_mlp` and `svhn_mlp` are
+the conventional classifiers of the released code whose products are counted for comparison. Shapes only: the weights
+are random and not hashed.
 """
 
 from __future__ import annotations

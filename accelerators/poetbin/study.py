@@ -2,7 +2,8 @@
 
     python -m accelerators.poetbin.study compare --work DIR --data mnist-5k --seeds 5    -> comparison.csv
     python -m accelerators.poetbin.study shapes --work DIR --data mnist-5k --seeds 3     -> accuracy.csv
-    python -m accelerators.poetbin.study tables                      both as tables in docs/poetbin-training.md
+    python -m accelerators.poetbin.study starts --work DIR --data fashion-mnist          -> starts.csv
+    python -m accelerators.poetbin.study tables          all as tables in docs/poetbin-training.md and README.md
 
 Trainings are kept under DIR and go on there; the CSV files beside this one collect whatever has been measured. All
 accuracies are those on test samples that nothing was trained on or chosen by.
@@ -25,8 +26,9 @@ from hwsim.document import read_json
 from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
 
 HERE = Path(__file__).parent
-COMPARISON, ACCURACY = HERE / "comparison.csv", HERE / "accuracy.csv"
+COMPARISON, ACCURACY, STARTS = HERE / "comparison.csv", HERE / "accuracy.csv", HERE / "starts.csv"
 PAGE = HERE.parent.parent / "docs" / "poetbin-training.md"
+PAGES = (PAGE, HERE / "README.md")
 DATA: dict[str, dict[str, Any]] = {
     "mnist-5k": {"data": "mnist-5k"},
     "mnist-5k-shifted": {"data": "mnist-5k", "copies": 9},
@@ -46,6 +48,8 @@ METHODS = {
 COMPARED = ("data", "seed", "method", "accuracy")
 SHAPED = ("data", "p", "groups", "trees", "depth", "neurons", "q", "seed", "accuracy", "teacher_accuracy",
           "luts", "lut6_naive", "lut6_simplified")  # fmt: skip
+STARTED = ("data", "start", "rate", "accuracy")
+RATES = ("0.0001", "0.001", "0.01")
 INPUTS = (4, 6, 8)
 SCORE_BITS = (2, 3, 4, 6, 8)
 SHAPE_STEPS = 3_500
@@ -93,6 +97,34 @@ def _rivals(taught: Any, seed: int, epochs: int, threads: int, progress: Progres
         progress(f"rival: {method},", done, len(makers), 0.0)
         found[method] = train.accuracy(make()(test.features), test.labels)
     return found
+
+
+# --- starts of the output layer ---------------------------------------------------------------------------------
+
+
+def starts(work: Path, name: str, progress: Progress) -> Iterator[Row]:
+    """Accuracy of the output layer in float after retraining from two starts at three rates, on the bits of seed 0."""
+    from accelerators.poetbin import pipeline
+    from accelerators.poetbin.learning import output
+
+    dataset = data.load(DATA[name]["data"])
+    settings = settings_of(options_of(**DATA[name]), dataset)
+    trained = pipeline.train(work / f"{name}-0", settings, dataset, 1, progress)
+    seen = pipeline.said_by(trained.classifier.neurons, trained.taught)
+    layers = {"teacher": trained.taught.layer,
+              "random": output.random_layer(dataset.classes, trained.classifier.fan_in, settings.seed)}  # fmt: skip
+    for start, layer in layers.items():
+        yield {
+            "data": name,
+            "start": start,
+            "rate": "0",
+            "accuracy": layer.accuracy(seen["test"].bits, seen["test"].labels),
+        }
+        for rate in RATES:
+            known = (seen["train"], seen["validation"], settings.seed, settings.steps, float(rate))
+            found = output.retrain(layer, *known)
+            right = found.accuracy(seen["test"].bits, seen["test"].labels)
+            yield {"data": name, "start": start, "rate": rate, "accuracy": right}
 
 
 # --- over shapes ------------------------------------------------------------------------------------------------
@@ -160,7 +192,9 @@ def _counts(netlist: Any) -> dict[str, int]:
 
 def merged(path: Path, columns: Sequence[str], rows: Iterable[Row], keys: Sequence[str]) -> None:
     """Put `rows` into the CSV at `path`, in place of those with the same `keys`, sorted."""
-    found = {tuple(row[k] for k in keys): row for row in (read_rows(path) if path.exists() else [])}
+    found: dict[tuple[str, ...], Row] = {}
+    for row in read_rows(path) if path.exists() else []:
+        found[tuple(row[k] for k in keys)] = row
     found |= {tuple(str(row[k]) for k in keys): {c: shown(row[c]) for c in columns} for row in rows}
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, columns, lineterminator="\n")
@@ -179,8 +213,11 @@ def shown(value: object) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def _number(text: str) -> tuple[int, str]:
-    return (int(text), "") if text.isdigit() else (-1, text)
+def _number(text: str) -> tuple[float, str]:
+    try:
+        return float(text), ""
+    except ValueError:
+        return -1.0, text
 
 
 # --- tables -----------------------------------------------------------------------------------------------------
@@ -198,7 +235,7 @@ def comparison_table() -> str:
     names = [name for name in DATA if any(row["data"] == name for row in rows)]
     seeds = {name: len({row["seed"] for row in rows if row["data"] == name}) for name in names}
     lines = [
-        "| test accuracy, % | " + " | ".join(f"{name} ({seeds[name]} seeds)" for name in names) + " |",
+        f"| test accuracy, % | {' | '.join(f'{name} ({counted(seeds[name])})' for name in names)} |",
         "| --- |" + " --- |" * len(names),
     ]
     for method, title in METHODS.items():
@@ -209,16 +246,32 @@ def comparison_table() -> str:
     return "\n".join(lines)
 
 
+def starts_table() -> str:
+    """Accuracy by start and first rate."""
+    rows = read_rows(STARTS)
+    names = [name for name in DATA if any(row["data"] == name for row in rows)]
+    lines = [f"| start | first rate | {' | '.join(names)} |", "| --- | --- |" + " --- |" * len(names)]
+    for start, rate in dict.fromkeys((row["start"], row["rate"]) for row in rows):
+        found = {r["data"]: r["accuracy"] for r in rows if (r["start"], r["rate"]) == (start, rate)}
+        cells = [f"{100 * float(found[name]):.2f}" for name in names]
+        lines.append(f"| {start} | {rate if rate != '0' else 'not retrained'} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def shape_table(name: str) -> str:
     """Accuracy and cost of each shape at q = 8, and accuracy at fewer bits."""
     rows = [row for row in read_rows(ACCURACY) if row["data"] == name]
-    header = "| P | groups x trees | L | tables | LUT6 naive | LUT6 simplified | " + " | ".join(
-        f"q = {q}" for q in SCORE_BITS
-    )
-    lines = [header + " |", "| --- |" * 1 + " --- |" * (5 + len(SCORE_BITS))]
+    columns = ["P", "groups x trees", "L", "tables", "LUT6 naive", "LUT6 simplified", *(f"q = {q}" for q in SCORE_BITS)]
+    lines = [counted(len({row["seed"] for row in rows})) + ":", ""]
+    lines += [f"| {' | '.join(columns)} |", "|" + " --- |" * len(columns)]
     for key in dict.fromkeys((r["p"], r["groups"], r["trees"], r["depth"]) for r in rows):
         lines.append(_shape_line(key, [r for r in rows if (r["p"], r["groups"], r["trees"], r["depth"]) == key]))
     return "\n".join(lines)
+
+
+def counted(seeds: int) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{seeds} seed{'s' * (seeds != 1)}"
 
 
 def _shape_line(key: tuple[str, ...], rows: Sequence[Row]) -> str:
@@ -232,7 +285,7 @@ def _shape_line(key: tuple[str, ...], rows: Sequence[Row]) -> str:
 
 def page_with_tables(text: str) -> str:
     """The page's text with its generated sections made anew."""
-    sections = {"comparison": comparison_table} | {
+    sections = {"comparison": comparison_table, "starts": starts_table} | {
         f"shapes {name}": lambda name=name: shape_table(name) for name in ("mnist-5k", "digits")
     }
     for title, table in sections.items():
@@ -251,7 +304,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m accelerators.poetbin.study", description=(__doc__ or "").split(":")[0]
     )
-    parser.add_argument("what", choices=("compare", "shapes", "tables"))
+    parser.add_argument("what", choices=("compare", "shapes", "starts", "tables"))
     parser.add_argument("--work", type=Path, metavar="DIR")
     parser.add_argument("--data", choices=DATA, action="append")
     parser.add_argument("--seeds", type=int, default=5)
@@ -259,9 +312,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.what == "tables":
-            PAGE.write_text(page_with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+            for page in PAGES:
+                page.write_text(page_with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
         elif options.work is None:
-            parser.error("compare and shapes need --work DIR")
+            parser.error("everything but tables needs --work DIR")
         else:
             _measure(options)
     except InputError as error:
@@ -274,13 +328,19 @@ def _measure(options: argparse.Namespace) -> None:
     progress = Progress(sys.stderr)
     options.work.mkdir(parents=True, exist_ok=True)
     for name in options.data or DATA:
-        for seed in range(options.seeds):
-            if options.what == "compare":
-                rows = compare(options.work, name, seed, options.threads, progress)
-                merged(COMPARISON, COMPARED, rows, ("data", "method", "seed"))
-            else:
-                found = over_shapes(options.work, name, seed, options.threads, progress)
-                merged(ACCURACY, SHAPED, found, ("data", "p", "depth", "groups", "trees", "q", "seed"))
+        if options.what == "starts":
+            merged(STARTS, STARTED, starts(options.work, name, progress), ("data", "start", "rate"))
+        for seed in range(options.seeds if options.what != "starts" else 0):
+            _measure_seed(options, name, seed, progress)
+
+
+def _measure_seed(options: argparse.Namespace, name: str, seed: int, progress: Progress) -> None:
+    if options.what == "compare":
+        rows = compare(options.work, name, seed, options.threads, progress)
+        merged(COMPARISON, COMPARED, rows, ("data", "method", "seed"))
+    else:
+        found = over_shapes(options.work, name, seed, options.threads, progress)
+        merged(ACCURACY, SHAPED, found, ("data", "p", "depth", "groups", "trees", "q", "seed"))
 
 
 if __name__ == "__main__":

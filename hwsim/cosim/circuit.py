@@ -110,7 +110,9 @@ class Circuit(Protocol):
     hdl_of(pairs)           the Hdl of one build for these (design, task), for a circuit that is generated from them;
                             `hdl` then holds what all builds share
     build_key(design, task) anything hashable, with `hdl_of`: cases with the same key (and parameters) go into one build
-    deep(progress)          a `hwsim.cosim.deep.Table` of what takes too long for every day, for `validate --deep`
+    deep()                  the lines, as mappings of the same columns to text, of a table of what takes too long for
+                            every day; `validate --deep` writes it to `deep_table`, a path beside the cases
+    deep_lines()            what the validation page says of that table, as Markdown
     """
 
     name: ClassVar[str]

@@ -232,18 +232,22 @@ def _write(path: Path, text: str, option: str) -> None:
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.md",
               help="Write the table here instead of to stdout, for instance docs/validation.md.")  # fmt: skip
 @click.option("--golden", is_flag=True, help="Write golden.csv of every circuit anew, too.")
+@click.option("--deep", is_flag=True, help="Make the tables anew that take too long for every day. May take an hour.")
 @_SIMULATOR
 @_JOBS
 @_JSON
 def validate_command(
-    names: tuple[str, ...], out: Path | None, golden: bool, simulator: str | None, jobs: int | None, as_json: bool
-) -> int:
+    names: tuple[str, ...], out: Path | None, golden: bool, deep: bool, simulator: str | None, jobs: int | None,
+    as_json: bool,
+) -> int:  # fmt: skip
     """Run every case of every circuit and say how far the models are off."""
     from hwsim.cosim.circuit import circuit_names
     from hwsim.cosim.validation import markdown
 
     chosen = _chosen(simulator)
     with terminated_like_interrupted():
+        if deep:
+            _write_deep(names or circuit_names())
         found = [_validated(name, chosen, jobs) for name in names or circuit_names()]
     if out:
         _write(out, markdown(found), "--out")
@@ -253,6 +257,18 @@ def validate_command(
         click.echo(markdown(found), nl=False)
     held = all(one.holds for one in found)
     return EXIT_OK if held and (not golden or _golden_written(found)) else EXIT_BOUND_FAILED
+
+
+def _write_deep(names: Sequence[str]) -> None:
+    """Make the deep table of every circuit that has one."""
+    from hwsim.cosim.circuit import load_circuit
+    from hwsim.cosim.golden import table_text
+
+    for name in names:
+        circuit: Any = load_circuit(name)
+        if hasattr(circuit, "deep"):
+            rows = list(Progress(0, name, "lines").of(circuit.deep()))
+            _write(circuit.deep_table, table_text(rows, list(rows[0])), "--deep")
 
 
 def _validated(name: str, simulator: str, jobs: int | None) -> Validation:

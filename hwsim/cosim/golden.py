@@ -93,7 +93,11 @@ def csv_text(rows: Sequence[Row]) -> str:
     """The text of golden.csv: a header with every column, then a line a case."""
     heads = dict.fromkeys(name for row in rows for name in row)
     fixed = [*IDENTITY, *MODEL, *RTL, *(h for h in heads if h.startswith(EXACT_PREFIX)), "error"]
-    columns = [*fixed, *(h for h in heads if h not in (*fixed, *TOOLS)), *TOOLS]
+    return table_text(rows, [*fixed, *(h for h in heads if h not in (*fixed, *TOOLS)), *TOOLS])
+
+
+def table_text(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """Lines with these columns as CSV."""
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
     writer.writeheader()

@@ -79,7 +79,7 @@ def resources(hdl: Hdl, parameters: Mapping[str, int], top: str = "") -> Resourc
     if not re.fullmatch(r"[A-Za-z_]\w*", top):
         raise bad_input("no-leaf", top, "resources are counted of one module, and the circuit names none",
                         "Give Hdl.leaf, the module without test memories.")  # fmt: skip
-    tool = f"pyosys {_version()}"
+    tool = f"pyosys {yosys_version()}"
     given = {name: int(value) for name, value in sorted(parameters.items())}
     kept = cache_folder().with_name("resources") / f"{_key(hdl, given, top, tool)}.json"
     cells = _kept(kept)
@@ -124,7 +124,8 @@ def as_json(found: Resources) -> dict[str, object]:
 # --- Yosys ------------------------------------------------------------------------------------------------------
 
 
-def _version() -> str:
+def yosys_version() -> str:
+    """The version of Yosys. Raises InputError where it is not installed."""
     try:
         return metadata.version("pyosys")
     except metadata.PackageNotFoundError:
@@ -143,8 +144,7 @@ def _synthesized(hdl: Hdl, parameters: Mapping[str, int], top: str) -> dict[str,
             f"synth_xilinx -family {TARGET} -flatten -noiopad -noclkbuf -top {top}",
             "tee -q -o stat.json stat -json",
         )
-        (folder / "count.ys").write_text("\n".join(commands) + "\n", encoding="utf-8")
-        _run(folder, top)
+        run_yosys(folder, "\n".join(commands) + "\n", top)
         counted = json.loads((folder / "stat.json").read_text(encoding="utf-8"))
     return {cell: int(n) for cell, n in counted["design"].get("num_cells_by_type", {}).items()}
 
@@ -169,8 +169,10 @@ def _headers(hdl: Hdl) -> list[Path]:
     return [header for folder in folders for header in sorted((*folder.glob("*.svh"), *folder.glob("*.vh")))]
 
 
-def _run(folder: Path, top: str) -> None:
-    """Run count.ys in `folder`. Raises InputError with what Yosys says is wrong, or when it takes too long."""
+def run_yosys(folder: Path, script: str, top: str) -> None:
+    """Run a script in `folder`, about the module `top`. Raises InputError with what Yosys says is wrong, or when it
+    takes too long."""
+    (folder / "count.ys").write_text(script, encoding="utf-8")
     try:
         done = subprocess.run(
             [sys.executable, "-m", "hwsim.cosim.synthesize", "count.ys"], cwd=folder, capture_output=True, text=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hwsim.cosim.case import CaseFile
@@ -66,7 +66,14 @@ def _section(one: Validation) -> list[str]:
         *_worst(one),
         "",
         *_disagreeing(one),
+        *_deep(one),
     ]
+
+
+def _deep(one: Validation) -> list[str]:
+    """What the circuit says of its table of `validate --deep`."""
+    lines: Callable[[], list[str]] | None = getattr(one.file.circuit, "deep_lines", None)
+    return [*lines(), ""] if lines else []
 
 
 def _conclusion(one: Validation) -> str:

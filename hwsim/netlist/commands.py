@@ -32,8 +32,16 @@ TITLES = {
 @click.option("--run", "run", metavar="VECTORS", help="Print the outputs for each line of 0 and 1; - for stdin.")
 @click.option("--simplify", "simplified_to", type=click.Path(path_type=Path), metavar="OUT",
               help="Write the simplified network (.json or .json.gz).")  # fmt: skip
+@click.option("--verilog", "verilog_to", type=click.Path(dir_okay=False, path_type=Path), metavar="OUT.v",
+              help="Write the network, as it is, as a Verilog module.")  # fmt: skip
+@click.option("--style", type=click.Choice(["plain", "lut6"]), default="plain", show_default=True,
+              help="Verilog: constant tables, or LUT6 primitives with wide multiplexers.")  # fmt: skip
+@click.option("--top", metavar="NAME", help="Verilog: name of the module. Default: made of the file's name.")
 @click.option("--opaque", is_flag=True, help="Simplify as if LUTs were primitives: drop unused ones, touch no other.")
-def netlist_command(file: Path, as_json: bool, run: str | None, simplified_to: Path | None, opaque: bool) -> int:
+def netlist_command(
+    file: Path, as_json: bool, run: str | None, simplified_to: Path | None, verilog_to: Path | None, style: str,
+    top: str | None, opaque: bool,
+) -> int:  # fmt: skip
     """Count what a network of look-up tables takes, before and after simplification; or run it."""
     from hwsim.netlist.document import read, write
     from hwsim.netlist.simplify import simplify
@@ -44,11 +52,26 @@ def netlist_command(file: Path, as_json: bool, run: str | None, simplified_to: P
     simplified = None if run is not None and not simplified_to else simplify(netlist, opaque=opaque)
     if simplified_to and simplified:
         write(simplified, simplified_to)
+    if verilog_to:
+        _write_verilog(netlist, verilog_to, style, top or file)
     if run is not None:
         _print_answers(netlist, run)
     elif simplified:
         _print_report(netlist, simplified, as_json)
     return EXIT_OK
+
+
+def _write_verilog(netlist: Netlist, out: Path, style: str, name: str | Path) -> None:
+    """`name` is the module's, or the file that it is named after."""
+    from hwsim.netlist.verilog import default_name, verilog
+
+    text = verilog(netlist, top=default_name(name) if isinstance(name, Path) else name, style=style)
+    try:
+        out.write_text(text, encoding="ascii")
+    except OSError as error:
+        raise bad_input("write", str(out), f"the file cannot be written ({error.strerror})",
+                        "Name a file that can be written.", key="--verilog") from None  # fmt: skip
+    click.echo(f"wrote {out}", err=True)
 
 
 def _print_report(netlist: Netlist, simplified: Netlist, as_json: bool) -> None:

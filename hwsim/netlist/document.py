@@ -17,14 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hwsim.document import Checker, Document, Path_, decoded, parse_json, read_bytes, shown_path
+from hwsim.document import MAX_JSON_BYTES, Checker, Document, Path_, decoded, parse_json, read_bytes, shown_path
 from hwsim.errors import InputError, Problem, Where, bad_input
 from hwsim.netlist.netlist import MAX_PINS, MAX_SIGNALS, Lut, Netlist, faults_of
 
 FORMAT = "hwsim-netlist"
 SCHEMA_VERSION = 1
-MAX_BYTES = 16 << 20
-"""Of the text, whether compressed or not: 50,000 LUTs of 8 inputs."""
+MAX_BYTES = MAX_JSON_BYTES
+"""Of the text, whether compressed or not: 25,000 LUTs of 8 inputs."""
 
 NETLIST_KEYS = ("inputs", "luts", "outputs"), ("format", "schema_version")
 LUT_KEYS = ("inputs", "table"), ()

@@ -28,264 +28,36 @@ from hwsim.netlist.netlist import Lut, Netlist
 
 LUT6_PINS = 6
 _WIDE_MUXES = {7: "MUXF7", 8: "MUXF8"}
+PRIMITIVES = frozenset({*(f"LUT{pins}" for pins in range(1, 7)), *_WIDE_MUXES.values()})
+"""Modules that the style `lut6` instantiates."""
+_LONGEST_NUMBER_BITS = 1024
 _LONGEST_NAME = 1024
 """IEEE 1364-2005, 3.7: tools may limit identifiers, but not below 1024 characters."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 _PRINTABLE = re.compile(r"[!-~]+")
 
-KEYWORDS = frozenset(
-    [
-        "accept_on",
-        "alias",
-        "always",
-        "always_comb",
-        "always_ff",
-        "always_latch",
-        "and",
-        "assert",
-        "assign",
-        "assume",
-        "automatic",
-        "before",
-        "begin",
-        "bind",
-        "bins",
-        "binsof",
-        "bit",
-        "break",
-        "buf",
-        "bufif0",
-        "bufif1",
-        "byte",
-        "case",
-        "casex",
-        "casez",
-        "cell",
-        "chandle",
-        "checker",
-        "class",
-        "clocking",
-        "cmos",
-        "config",
-        "const",
-        "constraint",
-        "context",
-        "continue",
-        "cover",
-        "covergroup",
-        "coverpoint",
-        "cross",
-        "deassign",
-        "default",
-        "defparam",
-        "design",
-        "disable",
-        "dist",
-        "do",
-        "edge",
-        "else",
-        "end",
-        "endcase",
-        "endchecker",
-        "endclass",
-        "endclocking",
-        "endconfig",
-        "endfunction",
-        "endgenerate",
-        "endgroup",
-        "endinterface",
-        "endmodule",
-        "endpackage",
-        "endprimitive",
-        "endprogram",
-        "endproperty",
-        "endspecify",
-        "endsequence",
-        "endtable",
-        "endtask",
-        "enum",
-        "event",
-        "eventually",
-        "expect",
-        "export",
-        "extends",
-        "extern",
-        "final",
-        "first_match",
-        "for",
-        "force",
-        "foreach",
-        "forever",
-        "fork",
-        "forkjoin",
-        "function",
-        "generate",
-        "genvar",
-        "global",
-        "highz0",
-        "highz1",
-        "if",
-        "iff",
-        "ifnone",
-        "ignore_bins",
-        "illegal_bins",
-        "implements",
-        "implies",
-        "import",
-        "incdir",
-        "include",
-        "initial",
-        "inout",
-        "input",
-        "inside",
-        "instance",
-        "int",
-        "integer",
-        "interconnect",
-        "interface",
-        "intersect",
-        "join",
-        "join_any",
-        "join_none",
-        "large",
-        "let",
-        "liblist",
-        "library",
-        "local",
-        "localparam",
-        "logic",
-        "longint",
-        "macromodule",
-        "matches",
-        "medium",
-        "modport",
-        "module",
-        "nand",
-        "negedge",
-        "nettype",
-        "new",
-        "nexttime",
-        "nmos",
-        "nor",
-        "noshowcancelled",
-        "not",
-        "notif0",
-        "notif1",
-        "null",
-        "or",
-        "output",
-        "package",
-        "packed",
-        "parameter",
-        "pmos",
-        "posedge",
-        "primitive",
-        "priority",
-        "program",
-        "property",
-        "protected",
-        "pull0",
-        "pull1",
-        "pulldown",
-        "pullup",
-        "pulsestyle_ondetect",
-        "pulsestyle_onevent",
-        "pure",
-        "rand",
-        "randc",
-        "randcase",
-        "randsequence",
-        "rcmos",
-        "real",
-        "realtime",
-        "ref",
-        "reg",
-        "reject_on",
-        "release",
-        "repeat",
-        "restrict",
-        "return",
-        "rnmos",
-        "rpmos",
-        "rtran",
-        "rtranif0",
-        "rtranif1",
-        "s_always",
-        "s_eventually",
-        "s_nexttime",
-        "s_until",
-        "s_until_with",
-        "scalared",
-        "sequence",
-        "shortint",
-        "shortreal",
-        "showcancelled",
-        "signed",
-        "small",
-        "soft",
-        "solve",
-        "specify",
-        "specparam",
-        "static",
-        "string",
-        "strong",
-        "strong0",
-        "strong1",
-        "struct",
-        "super",
-        "supply0",
-        "supply1",
-        "sync_accept_on",
-        "sync_reject_on",
-        "table",
-        "tagged",
-        "task",
-        "this",
-        "throughout",
-        "time",
-        "timeprecision",
-        "timeunit",
-        "tran",
-        "tranif0",
-        "tranif1",
-        "tri",
-        "tri0",
-        "tri1",
-        "triand",
-        "trior",
-        "trireg",
-        "type",
-        "typedef",
-        "union",
-        "unique",
-        "unique0",
-        "unsigned",
-        "until",
-        "until_with",
-        "untyped",
-        "use",
-        "uwire",
-        "var",
-        "vectored",
-        "virtual",
-        "void",
-        "wait",
-        "wait_order",
-        "wand",
-        "weak",
-        "weak0",
-        "weak1",
-        "while",
-        "wildcard",
-        "wire",
-        "with",
-        "within",
-        "wor",
-        "xnor",
-        "xor",
-    ]
-)
+_KEYWORDS = """
+    accept_on alias always always_comb always_ff always_latch and assert assign assume automatic before begin bind
+    bins binsof bit break buf bufif0 bufif1 byte case casex casez cell chandle checker class clocking cmos config
+    const constraint context continue cover covergroup coverpoint cross deassign default defparam design disable
+    dist do edge else end endcase endchecker endclass endclocking endconfig endfunction endgenerate endgroup
+    endinterface endmodule endpackage endprimitive endprogram endproperty endspecify endsequence endtable endtask
+    enum event eventually expect export extends extern final first_match for force foreach forever fork forkjoin
+    function generate genvar global highz0 highz1 if iff ifnone ignore_bins illegal_bins implements implies import
+    incdir include initial inout input inside instance int integer interconnect interface intersect join join_any
+    join_none large let liblist library local localparam logic longint macromodule matches medium modport module
+    nand negedge nettype new nexttime nmos nor noshowcancelled not notif0 notif1 null or output package packed
+    parameter pmos posedge primitive priority program property protected pull0 pull1 pulldown pullup
+    pulsestyle_ondetect pulsestyle_onevent pure rand randc randcase randsequence rcmos real realtime ref reg
+    reject_on release repeat restrict return rnmos rpmos rtran rtranif0 rtranif1 s_always s_eventually s_nexttime
+    s_until s_until_with scalared sequence shortint shortreal showcancelled signed small soft solve specify
+    specparam static string strong strong0 strong1 struct super supply0 supply1 sync_accept_on sync_reject_on table
+    tagged task this throughout time timeprecision timeunit tran tranif0 tranif1 tri tri0 tri1 triand trior trireg
+    type typedef union unique unique0 unsigned until until_with untyped use uwire var vectored virtual void wait
+    wait_order wand weak weak0 weak1 while wildcard wire with within wor xnor xor
+"""
+KEYWORDS = frozenset(_KEYWORDS.split())
 """Of IEEE 1800-2017, which include those of Verilog-2005: annex B."""
 
 
@@ -377,6 +149,9 @@ def verilog(
 
     Raises InputError for a name that Verilog cannot have.
     """
+    if style == Style.LUT6 and top in PRIMITIVES:
+        rule = "a module of primitives cannot have the name of one"
+        raise bad_input("name", top, rule, "Choose another name.", key="--top")
     text = _Text(netlist, Stages(netlist, pipeline), Style(style), probe)
     model = [primitives()] if text.style is Style.LUT6 else []
     return "\n".join([*text.module(identifier(top)), *model])
@@ -425,8 +200,7 @@ class _Text:
 
     def body(self) -> Iterator[str]:
         n = self.netlist
-        for signal in range(n.inputs):
-            yield from self.registers(signal)
+        yield from (f"reg {name};" for name, _ in self.kept())
         level = -1
         levels = n.levels()
         for at in sorted(range(len(n.luts)), key=levels.__getitem__):
@@ -434,13 +208,10 @@ class _Text:
                 level = levels[at]
                 yield from ("", f"// level {level}")
             yield from self.lut(at)
-            yield from self.registers(n.inputs + at)
-        yield ""
-        for at, signal in enumerate(n.outputs):
-            yield f"assign out[{at}] = {self.signal(signal, self.stages.count)};"
-        if self.probe:
-            for at in range(len(n.luts)):
-                yield f"assign luts[{at}] = n{at};"
+        yield from self.registers()
+        yield from ("", *_joined("out", [self.signal(s, self.stages.count) for s in n.outputs]))
+        if self.probe and n.luts:
+            yield from _joined("luts", [f"n{at}" for at in range(len(n.luts))])
 
     def signal(self, signal: int, stage: int) -> str:
         """The text of a signal as it is read in a stage."""
@@ -454,33 +225,56 @@ class _Text:
         inputs = self.netlist.inputs
         return f"in{signal}_r{stage}" if signal < inputs else f"n{signal - inputs}_r{stage}"
 
-    def registers(self, signal: int) -> Iterator[str]:
-        """The registers that keep a signal for later stages."""
-        for stage in range(self.stages.home[signal] + 1, self.stages.last[signal] + 1):
-            name = self.register(signal, stage)
-            yield f"reg {name}; always @(posedge clk) {name} <= {self.signal(signal, stage - 1)};"
+    def registers(self) -> Iterator[str]:
+        """One block that clocks every register."""
+        kept = self.kept()
+        if kept:
+            yield from ("", "always @(posedge clk) begin")
+            yield from (f"    {name} <= {source};" for name, source in kept)
+            yield "end"
+
+    def kept(self) -> list[tuple[str, str]]:
+        """Every register, and the signal it takes."""
+        return [
+            (self.register(signal, stage), self.signal(signal, stage - 1))
+            for signal, (home, last) in enumerate(zip(self.stages.home, self.stages.last, strict=True))
+            for stage in range(home + 1, last + 1)
+        ]
 
     def lut(self, at: int) -> Iterator[str]:
         lut = self.netlist.luts[at]
         pins = [self.signal(pin, self.stages.home[self.netlist.inputs + at]) for pin in lut.pins]
+        yield f"wire n{at};"
         if not pins:
-            yield f"wire n{at} = 1'b{lut.table & 1};"
+            yield f"assign n{at} = 1'b{lut.table & 1};"
         elif self.style is Style.PLAIN:
             yield from _plain(at, lut, pins)
         else:
-            yield f"wire n{at};"
             yield from _primitives(f"n{at}", lut.table, pins)
 
 
+def _joined(port: str, signals: Sequence[str]) -> Iterator[str]:
+    """The port as all its signals, the last the most significant, some to a line."""
+    parts = [", ".join(reversed(signals[i : i + 8])) for i in range(0, len(signals), 8)]
+    yield f"assign {port} = {{"
+    yield ",\n".join(f"        {part}" for part in reversed(parts))
+    yield "};"
+
+
 def _constant(table: int, pins: int) -> str:
+    """A table as a number; a long one in parts, for Icarus reads no number of 16,384 digits."""
     bits = 1 << pins
-    digits = max(1, bits // 4)
-    return f"{bits}'h{table:0{digits}x}"
+    if bits <= _LONGEST_NUMBER_BITS:
+        return f"{bits}'h{table:0{max(1, bits // 4)}x}"
+    digits = f"{table:0{bits // 4}x}"
+    size = _LONGEST_NUMBER_BITS // 4
+    parts = (digits[i : i + size] for i in range(0, len(digits), size))
+    return "{" + ", ".join(f"{_LONGEST_NUMBER_BITS}'h{part}" for part in parts) + "}"
 
 
 def _plain(at: int, lut: Lut, pins: Sequence[str]) -> Iterator[str]:
     yield f"localparam [{(1 << len(pins)) - 1}:0] T{at} = {_constant(lut.table, len(pins))};"
-    yield f"wire n{at} = T{at}[{{{', '.join(pins)}}}];"
+    yield f"assign n{at} = T{at}[{{{', '.join(pins)}}}];"
 
 
 def _primitives(name: str, table: int, pins: Sequence[str]) -> Iterator[str]:

@@ -252,9 +252,10 @@ class _Reader:
         return tuple(found)
 
     def is_figure(self, path: Path_, text: str) -> bool:
-        """Whether a text names a figure or is a formula over figures that gives a number; noted if not."""
-        figures = self.subjects.figures
-        if text in figures:
+        """Whether a text names a figure or is a formula over figures and varied numbers that gives a number; noted if
+        not."""
+        figures = self.subjects.figures | self.varied_numbers()
+        if text in self.subjects.figures:
             return True
         formula = self.formula(path, text)
         if formula is None:
@@ -263,6 +264,15 @@ class _Reader:
             self.check.fail(path, "unknown-name", name, "no figure of these accelerators has this name",
                             suggestion(name, figures), at_key=True)  # fmt: skip
         return self.has_kind(path, formula, dict.fromkeys(figures, Kind.NUMBER), Kind.NUMBER, "an objective")
+
+    def varied_numbers(self) -> set[str]:
+        """The keys of the space whose values are numbers."""
+        data = self.source.data if isinstance(self.source.data, dict) else {}
+        space = data.get("space")
+        targets = self.subjects.targets
+        return (
+            {k for k in space if k in targets and targets[k].kind is Kind.NUMBER} if isinstance(space, dict) else set()
+        )
 
     def formula(self, path: Path_, raw: Any) -> Formula | None:
         """The formula at `path`; None, noted, if it is none."""

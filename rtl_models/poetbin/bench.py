@@ -6,7 +6,7 @@ cycles from the model, which knows the architecture page alone.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -16,7 +16,8 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from accelerators.poetbin.tasks import Network, untrained
+from accelerators.poetbin import trained
+from accelerators.poetbin.tasks import Network, beats, latency, untrained
 from hwsim.config import Doc, Range
 from hwsim.cosim.circuit import Event, Hdl, Image, Stimulus
 from hwsim.errors import bad_input
@@ -24,7 +25,7 @@ from hwsim.model import Program
 from hwsim.netlist.evaluate import evaluate, toggles
 from hwsim.netlist.netlist import Netlist
 from hwsim.netlist.verilog import Style
-from rtl_models.poetbin import generate, networks
+from rtl_models.poetbin import generate, networks, synthesis
 from rtl_models.poetbin.generate import VECTORS, Block
 
 FOLDER = Path(__file__).parent
@@ -85,7 +86,7 @@ def netlist_of(design: Any, task: Task) -> Netlist:
     if task.network == Kind.CLASSIFIER:
         shape = (d.trees_per_group, d.groups, d.neurons, d.classes, d.q)
         return networks.classifier(rng, d.inputs, d.inputs_per_lut, *shape)
-    found = networks.trained(task.network.trained)
+    found = trained.load(task.network.trained).netlist
     if (found.inputs, len(found.outputs)) != (d.inputs, outputs):
         got = f"{d.inputs} inputs, {outputs} outputs"
         rule = f"the network {task.network.trained} has {found.inputs} inputs and {len(found.outputs)} outputs"
@@ -105,7 +106,7 @@ def vectors_of(task: Task, netlist: Netlist, seed: int) -> Bits:
     """The vectors of a case: real samples for a trained network, from a place that the seed says; else random bits
     of which each feature has its own share of ones."""
     if task.network.trained:
-        samples = networks.trained_vectors(task.network.trained)
+        samples = trained.load(task.network.trained).samples.bits
         return samples[(np.arange(task.vectors) + seed) % len(samples)]
     rng = np.random.default_rng([7, seed])
     share = rng.choice((0.05, 0.5, 0.5, 0.5, 0.95), netlist.inputs)
@@ -183,10 +184,12 @@ class PoetBinCircuit:
     counters: ClassVar[Mapping[str, str]] = {"vectors": "count_vectors", "beats": "count_beats"}
     built_for: ClassVar[Mapping[str, Any]] = {}
     Task: ClassVar[type] = Task
+    deep_table: ClassVar[Path] = synthesis.TABLE
 
     def check(self, design: Any, task: Task) -> None:
-        """Raises InputError where a graph has other levels than the model's pipeline counts on."""
-        netlist_of(design, task)
+        """Raises InputError where a trained network has another shape than the design says."""
+        if task.network.trained:
+            netlist_of(design, task)
 
     def build_key(self, design: Any, task: Task) -> Hashable:
         """Random networks share builds by their numbers; trained ones have each its own."""
@@ -210,10 +213,16 @@ class PoetBinCircuit:
         program.add(asked(design, task), layer)
         return program
 
+    def deep(self) -> Iterator[dict[str, str]]:
+        """What Yosys makes of every network: some minutes, and more for those of thousands of tables."""
+        return map(synthesis.row, synthesis.subjects())
+
+    def deep_lines(self) -> list[str]:
+        """What the validation page says of that."""
+        return synthesis.summary()
+
     def trace(self, design: Any, task: Task, seed: int) -> Iterable[Event]:
         """Every vector's first beat, scores and class, placed by the model's latency."""
-        from accelerators.poetbin.tasks import beats, latency
-
         network = asked(design, task)
         every, late = beats(design), latency(design, network) - int(design.argmax)
         classes = self.stimulus(design, task, seed).expected.get("classes")
@@ -227,16 +236,15 @@ class PoetBinCircuit:
 
 def asked(design: Any, task: Task) -> Network:
     """What the model is asked: a network of the design's shape, or one of known depth."""
+    shape = untrained(task.vectors, design.inputs, design.classes)
     if task.network == Kind.CLASSIFIER:
-        return untrained(task.vectors)
-    return untrained(task.vectors)._replace(trained=1, depth=netlist_of(design, task).depth)
+        return shape
+    return shape._replace(trained=1, depth=netlist_of(design, task).depth)
 
 
 def latencies(design: Any, task: Task) -> dict[str, int]:
-    """Counters of the bench and the model's cycles from a vector's first beat to its results: of the quickest vector and
-    of the slowest."""
-    from accelerators.poetbin.tasks import latency
-
+    """Counters of the bench and the model's cycles from a vector's first beat to its results: of the quickest and
+    the slowest vector."""
     result = latency(design, asked(design, task))
     scores = result - int(design.argmax)
     found = {"latency_scores_min": scores, "latency_scores_max": scores}

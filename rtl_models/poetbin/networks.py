@@ -1,17 +1,13 @@
-"""Networks for the circuit: random graphs of look-up tables, random PoET-BiN classifiers, and the trained ones."""
+"""Networks for the circuit: random graphs of look-up tables and random PoET-BiN classifiers."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.netlist.document import read
 from hwsim.netlist.netlist import Lut, Netlist
 
 Rng = np.random.Generator
@@ -114,27 +110,3 @@ def score_tables(weights: npt.NDArray[np.float64], bias: float, q: int) -> list[
     sums = np.round(limit * (_addresses(len(weights)) @ weights + bias) / 2)
     values = np.clip(sums, -limit, limit - 1).astype(np.int64)
     return [packed((values >> bit) & 1) for bit in range(q)]
-
-
-# --- trained ----------------------------------------------------------------------------------------------------
-
-
-def trained_folder(name: str) -> Path:
-    """Where the trained network `name` lies."""
-    spec = find_spec("accelerators.poetbin")
-    assert spec is not None and spec.origin is not None
-    return Path(spec.origin).parent / "trained" / name
-
-
-@lru_cache(maxsize=4)
-def trained(name: str) -> Netlist:
-    """A network that training made. Raises InputError where there is none."""
-    return read(trained_folder(name) / "netlist.json.gz")
-
-
-@lru_cache(maxsize=4)
-def trained_vectors(name: str) -> npt.NDArray[np.uint8]:
-    """Features of real samples that a trained network never saw: uint8[samples, inputs]."""
-    from accelerators.poetbin.arrays import read_samples
-
-    return read_samples(trained_folder(name) / "test.npz").bits

@@ -64,13 +64,21 @@ def squared_hinge(scores: Tensor, labels: Tensor) -> Tensor:
     return torch.clamp(1 - targets * scores, min=0).square().mean()
 
 
-def retrain(start: Layer, known: Labelled, validation: Labelled, seed: int, steps: int = STEPS) -> Layer:
+def random_layer(classes: int, units: int, seed: int) -> Layer:
+    """Weights as torch begins a linear layer of this fan-in with: a start that knows nothing."""
+    torch.manual_seed(seed)
+    return _layer(Units(classes, units))
+
+
+def retrain(
+    start: Layer, known: Labelled, validation: Labelled, seed: int, steps: int = STEPS, first_rate: float = FIRST_RATE
+) -> Layer:
     """The layer after the epoch that did best on `validation`; of equals the one with the smallest loss there, and
     the layer at the start counts as an epoch."""
     units = _units(start)
-    optimizer = torch.optim.Adam(units.parameters(), FIRST_RATE)
+    optimizer = torch.optim.Adam(units.parameters(), first_rate)
     epochs = max(1, round(steps / max(1, len(known.labels) // train.BATCH)))
-    fall = torch.optim.lr_scheduler.ExponentialLR(optimizer, (LAST_RATE / FIRST_RATE) ** (1 / epochs))
+    fall = torch.optim.lr_scheduler.ExponentialLR(optimizer, (LAST_RATE / first_rate) ** (1 / epochs))
     inputs, labels = torch.from_numpy(known.bits).float(), torch.from_numpy(known.labels)
     best, merit = start, _merit(start, validation)
     with train.one_thread():
