@@ -5,7 +5,7 @@
     box_map = run(network, normalize(image, formats), formats)["head"]
 
 A *code* is an integer that stands for code / 2^fraction bits of its type. All arrays are int64 codes; maps are
-[channels, height, width]. `ap_fixed<W, I>`: W bits, sign included, I of them in front of the point; W - I fraction bits.
+[channels, height, width]. `ap_fixed<W, I>`: W bits, sign included, I of them in front of the point, W - I behind it.
 
 The rules, which define the circuit's results too:
 
@@ -159,7 +159,9 @@ def quantize_array(values: NDArray[Any], target: Fixed) -> Codes:
     scaled = np.asarray(values, np.float64) * 2.0**target.fraction_bits
     if np.isnan(scaled).any():
         raise bad_input("values", "nan", "only numbers can be rounded to a code")
-    codes: Codes = np.clip(np.floor(scaled + 0.5), target.low, target.high).astype(np.int64)
+    below = np.floor(scaled)
+    nearest = np.where(scaled - below >= 0.5, below + 1, below)  # scaled + 0.5 would itself be rounded
+    codes: Codes = np.clip(nearest, target.low, target.high).astype(np.int64)
     return codes
 
 
@@ -191,7 +193,8 @@ def normalize(image: NDArray[Any], formats: Formats = DEFAULT) -> Codes:
     """Feature codes of an image of bytes [3, H, W]. Raises InputError for anything but uint8."""
     if np.asarray(image).dtype != np.uint8:
         raise bad_input("image", np.asarray(image).dtype, "an image is bytes (uint8)")
-    return normalization(formats)[image]
+    codes: Codes = normalization(formats)[image]
+    return codes
 
 
 def depthwise(

@@ -21,14 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import bad_input
+from workloads.skynet import HEAD_OUTPUTS, IMAGE_CHANNELS, PLANS, Plan
+
+__all__ = [
+    "IMAGE", "PLANS", "Kind", "Layer", "Network", "Plan", "evaluate", "fold", "interleaved", "interleaving", "max_pool",
+    "random_state", "reorg", "reorg_layer",
+]  # fmt: skip
 
 IMAGE = "image"
-IMAGE_CHANNELS = 3
 TAPS = 9
-ANCHORS = 2
-BOX_VALUES = 5
-"""x, y, w, h, confidence."""
-HEAD_OUTPUTS = ANCHORS * BOX_VALUES
 EPSILON = 1e-5
 """torch.nn.BatchNorm2d's, which the released training code leaves as it is."""
 RELU_LIMIT = 6
@@ -44,27 +45,6 @@ class Kind(Enum):
     POOL = "pool"
     REORG = "reorg"
     CONCAT = "concat"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The shape of a SkyNet: outputs of the first five Bundles, and of Bundle 6 behind the bypass (0: neither)."""
-
-    channels: tuple[int, int, int, int, int] = (48, 96, 192, 384, 512)
-    last: int = 96
-
-    def __post_init__(self) -> None:
-        if len(self.channels) != 5 or min(self.channels) < 1 or self.last < 0:
-            rule = "five positive numbers of channels, and Bundle 6's, which may be 0"
-            raise bad_input("plan", f"{self.channels}, {self.last}", rule)
-
-    def bundles(self) -> tuple[tuple[int, int], ...]:
-        """Inputs and outputs of every Bundle."""
-        pairs = tuple(zip((IMAGE_CHANNELS, *self.channels), self.channels, strict=False))
-        return (*pairs, (4 * self.channels[2] + self.channels[4], self.last)) if self.last else pairs
-
-
-PLANS: Mapping[str, Plan] = {"skynet-a": Plan(last=0), "skynet-b": Plan(last=48), "skynet-c": Plan()}
 
 
 @dataclass(frozen=True, eq=False)
