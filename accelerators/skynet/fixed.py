@@ -156,7 +156,7 @@ def convert(codes: NDArray[Any], source: Fixed, target: Fixed) -> Codes:
 
 def quantize_array(values: NDArray[Any], target: Fixed) -> Codes:
     """Codes of floating-point values. Raises InputError for a value that is not a number."""
-    scaled = np.asarray(values, np.float64) * 2.0**target.fraction_bits
+    scaled = np.clip(np.asarray(values, np.float64) * 2.0**target.fraction_bits, target.low - 1, target.high + 1)
     if np.isnan(scaled).any():
         raise bad_input("values", "nan", "only numbers can be rounded to a code")
     below = np.floor(scaled)
@@ -174,8 +174,8 @@ def quantize(network: Network, formats: Formats = DEFAULT) -> Network:
     """The network with codes of the weight type in place of its floating-point weights and biases."""
 
     def coded(layer: Layer) -> Layer:
-        weight, bias = (quantize_array(a, formats.weight) for a in layer.arrays())
-        return replace(layer, weight=weight, bias=bias)
+        bias = None if layer.bias is None else quantize_array(layer.bias, formats.weight)
+        return replace(layer, weight=quantize_array(layer.arrays()[0], formats.weight), bias=bias)
 
     layers = tuple(coded(layer) if layer.is_convolution else layer for layer in network.layers)
     return Network(layers, network.inputs)
@@ -206,7 +206,7 @@ def depthwise(
     _check("depthwise", x, weight, bias, (np.shape(x)[0], 3, 3))
     feature = formats.feature
     start = convert(bias, formats.weight, feature)
-    out = np.ascontiguousarray(np.broadcast_to(start[:, None, None], np.shape(x)))
+    out = np.broadcast_to(start[:, None, None], np.shape(x)).copy()
     up = formats.weight.fraction_bits
     fixed_kernels.depthwise(_codes(x), _codes(weight), out, up, feature.low, feature.high)
     return rectified(out, formats) if relu else out
@@ -244,7 +244,7 @@ def pointwise(
 def pointwise_start(bias: NDArray[Any], formats: Formats, pixels: int) -> Codes:
     """Accumulators [O, pixels] that hold the biases."""
     start = convert(bias, formats.weight, formats.accumulator)
-    return np.ascontiguousarray(np.broadcast_to(start[:, None], (len(start), pixels)))
+    return np.broadcast_to(start[:, None], (len(start), pixels)).copy()
 
 
 def tree_bounds(parts: Sequence[int], tree_inputs: int = TREE_INPUTS) -> Codes:
@@ -299,19 +299,11 @@ def run(
     """
     if np.ndim(image) != 3 or len(image) != network.inputs:
         raise bad_input("image", np.shape(image), f"an image here is [{network.inputs}, height, width]")
-    maps = {IMAGE: _codes(image)}
-    parts: dict[str, tuple[int, ...]] = {IMAGE: (network.inputs,)}
+    maps, parts = {IMAGE: _codes(image)}, network.parts()
     for layer in network.layers:
         held = sum((parts[s] for s in layer.sources), ())
-        parts[layer.name] = _parts(layer, held, network.channels()[layer.name])
         maps[layer.name] = _run_layer(layer, [maps[s] for s in layer.sources], held, formats, tree_inputs)
     return maps
-
-
-def _parts(layer: Layer, held: tuple[int, ...], channels: int) -> tuple[int, ...]:
-    if layer.kind is Kind.POINTWISE or layer.name == "reorg_interleaved":
-        return (channels,)
-    return 4 * held if layer.kind is Kind.REORG else held
 
 
 def _run_layer(layer: Layer, inputs: list[Codes], parts: tuple[int, ...], formats: Formats, tree_inputs: int) -> Codes:

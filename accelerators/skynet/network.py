@@ -29,6 +29,8 @@ __all__ = [
 ]  # fmt: skip
 
 IMAGE = "image"
+REORG, INTERLEAVED = "reorg", "reorg_interleaved"
+"""Names of the reorg layer, as the network has it and with sub-positions innermost."""
 TAPS = 9
 EPSILON = 1e-5
 """torch.nn.BatchNorm2d's, which the released training code leaves as it is."""
@@ -49,7 +51,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One layer. `weight` and `bias` are there for convolutions; `relu`: 0..6 behind it."""
+    """One layer. `weight` is there for convolutions, `bias` for those with a batch norm; `relu`: 0..6 behind it."""
 
     name: str
     kind: Kind
@@ -59,10 +61,10 @@ class Layer:
     relu: bool = False
 
     def arrays(self) -> tuple[Array, Array]:
-        """Weight and bias of a convolution."""
-        if self.weight is None or self.bias is None:
-            raise bad_input("layer", self.name, "a convolution needs its weights and biases")
-        return self.weight, self.bias
+        """Weight and bias of a convolution; zeros where it has no bias."""
+        if self.weight is None:
+            raise bad_input("layer", self.name, "a convolution needs its weights")
+        return self.weight, np.zeros(len(self.weight), self.weight.dtype) if self.bias is None else self.bias
 
     @property
     def is_convolution(self) -> bool:
@@ -96,11 +98,31 @@ class Network:
         """The layers with weights."""
         return [layer for layer in self.layers if layer.is_convolution]
 
+    def parts(self) -> dict[str, tuple[int, ...]]:
+        """Channels of the parts of every map: a reorg makes four of each, a concat keeps its operands' apart.
+
+        A depthwise layer and a pool keep those of their source; a pointwise layer's map is one part, as the image is,
+        and as a reorg in interleaved order is.
+        """
+        known: dict[str, tuple[int, ...]] = {IMAGE: (self.inputs,)}
+        for layer in self.layers:
+            held = sum((known[s] for s in layer.sources), ())
+            known[layer.name] = _parts(layer, held)
+        return known
+
     @property
     def parameters(self) -> int:
-        """Weights, and biases of all layers but the head, which has none (row V1 of the published sizes)."""
-        weights = sum(layer.arrays()[0].size for layer in self.convolutions())
-        return weights + sum(layer.arrays()[1].size for layer in self.convolutions() if layer.name != "head")
+        """Weights and biases."""
+        arrays = (a for layer in self.convolutions() for a in (layer.weight, layer.bias))
+        return sum(a.size for a in arrays if a is not None)
+
+
+def _parts(layer: Layer, held: tuple[int, ...]) -> tuple[int, ...]:
+    if layer.kind is Kind.POINTWISE:
+        return (len(layer.arrays()[0]),)
+    if layer.kind is not Kind.REORG:
+        return held
+    return (4 * sum(held),) if layer.name == INTERLEAVED else 4 * held
 
 
 def _outputs(layer: Layer, inputs: list[int]) -> int:
@@ -143,12 +165,12 @@ def fold(plan: Plan, state: Mapping[str, Array]) -> Network:
             source = f"pool{i}"
     head = _entry(state, "head.weight")
     matrix = np.asarray(head, np.float64).reshape(head.shape[:2])
-    layers.append(Layer("head", Kind.POINTWISE, (source,), matrix, np.zeros(len(matrix))))
+    layers.append(Layer("head", Kind.POINTWISE, (source,), matrix))
     return Network(tuple(layers))
 
 
 def _bypass() -> list[Layer]:
-    return [Layer("reorg", Kind.REORG, ("pw3",)), Layer("concat", Kind.CONCAT, ("reorg", "pw5"))]
+    return [Layer(REORG, Kind.REORG, ("pw3",)), Layer("concat", Kind.CONCAT, (REORG, "pw5"))]
 
 
 def _folded(state: Mapping[str, Array], name: str) -> tuple[Array, Array]:
@@ -207,24 +229,24 @@ def interleaved(network: Network) -> Network:
     A map after `concat` then has its first channels in the order of `interleaving`; everything from PW6 on is the same
     function. Sums of PW6 are added in another order, so rounding after each tree may differ. A network without a
     bypass is returned as it is. Whoever runs the result loads the reordered map in that order: `run` and `evaluate` see
-    it by the layer's name `reorg_interleaved`.
+    it by the layer's name, INTERLEAVED.
     """
     names = {layer.name for layer in network.layers}
-    if "reorg" not in names:
+    if REORG not in names:
         return network
-    reordered = network.channels()["reorg"]
+    reordered = network.channels()[REORG]
     order = np.arange(network.channels()["concat"])
     order[:reordered] = interleaving(reordered // 4)
     return Network(tuple(_permuted(layer, order) for layer in network.layers), network.inputs)
 
 
 def _permuted(layer: Layer, order: NDArray[np.int64]) -> Layer:
-    sources = tuple("reorg_interleaved" if s == "reorg" else s for s in layer.sources)
-    if layer.name == "reorg":
-        return replace(layer, name="reorg_interleaved")
+    sources = tuple(INTERLEAVED if s == REORG else s for s in layer.sources)
+    if layer.name == REORG:
+        return replace(layer, name=INTERLEAVED)
     if layer.name == "dw6":
         weight, bias = layer.arrays()
-        return replace(layer, weight=weight[order], bias=bias[order])
+        return replace(layer, weight=weight[order], bias=bias[order], sources=sources)
     if layer.name == "pw6":
         return replace(layer, weight=layer.arrays()[0][:, order])
     return replace(layer, sources=sources)
@@ -249,7 +271,7 @@ def max_pool(x: Array) -> Array:
 def reorg_layer(name: str, x: Array) -> Array:
     """`reorg` in the channel order that a layer's name asks for."""
     reordered = reorg(x)
-    return reordered[interleaving(len(x))] if name == "reorg_interleaved" else reordered
+    return reordered[interleaving(len(x))] if name == INTERLEAVED else reordered
 
 
 # --- in floating point ------------------------------------------------------------------------------------------
