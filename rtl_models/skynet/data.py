@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from accelerators.skynet import fixed, network
 from hwsim.config import Doc, Range
-from hwsim.errors import bad_input
 from hwsim.pure import ceil_div
 from rtl_models.skynet.layers import BUFFERS, Kind, Layer, groups_of, joined, tiled
 
@@ -86,6 +85,8 @@ class Task:
             yield "tile_rows", "a tile has rows and columns, or neither", "Give both."
         if not self.stored and not self.pooled:
             yield "stored", "something is stored", "Leave it out, or pool."
+        if self.what == What.NETWORK and (self.height % 8 or self.width % 8):
+            yield "height", "an image is a multiple of 8 both ways", "Write such sizes."
 
 
 class Weights(NamedTuple):
@@ -131,6 +132,13 @@ def formats_of(design: Any) -> fixed.Formats:
 def run_of(design: Any, task: Task, seed: int) -> Run:
     """The layers, numbers and results of a case."""
     return _BUILDERS[task.what](design, task, np.random.default_rng(seed))
+
+
+def planned(design: Any, task: Task) -> tuple[Layer, ...]:
+    """The layers of a case, without their numbers."""
+    if task.what == What.NETWORK:
+        return _network_layers(design, task)
+    return _bypass_layers(design, task) if task.what == What.BYPASS else (_single_layer(task),)
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------
@@ -183,28 +191,33 @@ def _shaped(task: Task, layer: Layer) -> Layer:
     return tiled(layer, task.tile_rows, task.tile_columns, task.pitch_rows, task.pitch_columns)
 
 
+def _single_layer(task: Task) -> Layer:
+    outputs = task.outputs or task.channels * (4 if task.reorder else 1)
+    return _shaped(task, Layer(
+        task.what.name.lower(), Kind[task.what.name], "image" if task.image else "input",
+        "output" if task.stored else "", "pooled" if task.pooled else "", (task.channels,), outputs, task.height,
+        task.width, reorder=task.reorder, relu=task.relu,
+    ))  # fmt: skip
+
+
 def _single(design: Any, task: Task, rng: np.random.Generator) -> Run:
     """One layer of any kind."""
-    kind = Kind[task.what.name]
-    formats, frame = formats_of(design), (task.height, task.width)
-    outputs = task.outputs or task.channels * (4 if task.reorder else 1)
-    layer = _shaped(task, Layer(
-        task.what.name.lower(), kind, "image" if task.image else "input", "output" if task.stored else "",
-        "pooled" if task.pooled else "", (task.channels,), outputs, *frame, reorder=task.reorder, relu=task.relu,
-    ))  # fmt: skip
-    image = _image(rng, task) if task.image else None
+    formats, layer = formats_of(design), _single_layer(task)
     scale = 2 if task.reorder else 1
-    given = {} if task.image else {"input": _map(rng, design, task, task.channels, scale * frame[0], scale * frame[1])}
+    image = _image(rng, task) if task.image else None
+    given = {}
+    if image is None:
+        given["input"] = _map(rng, design, task, task.channels, scale * task.height, scale * task.width)
     inputs = given["input"] if image is None else _each_frame(lambda x: fixed.normalize(x, formats), image)
     if task.reorder:
         inputs = _each_frame(network.reorg, inputs)
-    weights = _weights(design, task, rng, kind, inputs.shape[1], outputs)
+    weights = _weights(design, task, rng, layer.kind, inputs.shape[1], layer.outputs)
     out = _each_frame(lambda x: _computed(design, layer, weights, x), inputs)
-    maps = {name: Map((task.channels,), *codes.shape[2:]) for name, codes in given.items()}
     wanted = {"output": out} if task.stored else {}
     if task.pooled:
         wanted["pooled"] = _each_frame(network.max_pool, out)
-    parts = (task.channels,) * 4 if task.reorder else (outputs,)
+    parts = (task.channels,) * 4 if task.reorder else (layer.outputs,)
+    maps = {name: Map((task.channels,), *codes.shape[2:]) for name, codes in given.items()}
     maps |= {name: Map(parts, *codes.shape[2:]) for name, codes in wanted.items()}
     return Run((layer,), (weights,), maps, given, image, wanted)
 
@@ -229,17 +242,23 @@ def _computed(design: Any, layer: Layer, weights: Weights, x: Codes, parts: tupl
     return x
 
 
+def _bypass_layers(design: Any, task: Task) -> tuple[Layer, Layer, Layer]:
+    size, channels = (task.height, task.width), task.channels
+    parts = (channels,) * 4 + (2 * channels,)
+    early = Layer("early", Kind.DEPTHWISE, "early", "both", "", (channels,), 4 * channels, *size, reorder=True)
+    late = Layer("late", Kind.DEPTHWISE, "late", "both", "", (2 * channels,), 2 * channels, *size,
+                 first_group=groups_of(parts[:4], design.lanes))  # fmt: skip
+    mix = Layer("mix", Kind.POINTWISE, "both", "output", "", parts, task.outputs, *size, relu=task.relu)
+    return _shaped(task, early), _shaped(task, late), _shaped(task, mix)
+
+
 def _bypass(design: Any, task: Task, rng: np.random.Generator) -> Run:
     """Two depthwise layers into one map, the first of a reordered map, and a pointwise layer."""
     height, width, channels = task.height, task.width, task.channels
+    layers = _bypass_layers(design, task)
+    parts = layers[2].channels
     given = {"early": _map(rng, design, task, channels, 2 * height, 2 * width),
              "late": _map(rng, design, task, 2 * channels, height, width)}  # fmt: skip
-    parts = (channels,) * 4 + (2 * channels,)
-    first = Layer("early", Kind.DEPTHWISE, "early", "both", "", (channels,), 4 * channels, height, width, reorder=True)
-    second = Layer("late", Kind.DEPTHWISE, "late", "both", "", (2 * channels,), 2 * channels, height, width,
-                   first_group=groups_of(parts[:4], design.lanes))  # fmt: skip
-    third = Layer("mix", Kind.POINTWISE, "both", "output", "", parts, task.outputs, height, width, relu=task.relu)
-    layers = tuple(_shaped(task, layer) for layer in (first, second, third))
     weights = (
         _weights(design, task, rng, Kind.DEPTHWISE, 4 * channels, 0),
         _weights(design, task, rng, Kind.DEPTHWISE, 2 * channels, 0),
@@ -269,17 +288,21 @@ def _network(design: Any, task: Task, rng: np.random.Generator) -> Run:
     return network_run(design, task, numbers, _image(rng, task))
 
 
+@lru_cache(maxsize=64)
+def _network_layers(design: Any, task: Task) -> tuple[Layer, ...]:
+    plan = scaled_plan(task.channels)
+    shapes = network.fold(plan, network.random_state(plan, 0))
+    return _NetworkBuilder(design, task, {layer.name: layer for layer in shapes.convolutions()}).layers()[0]
+
+
 def network_run(design: Any, task: Task, numbers: network.Network, image: NDArray[np.uint8]) -> Run:
     """A quantized SkyNet with a bypass on `image` [frames, 3, H, W]: as the released design maps it (README.md)."""
     formats = formats_of(design)
-    if task.height % 8 or task.width % 8:
-        raise bad_input("network", (task.height, task.width), "an image is a multiple of 8 both ways")
-    convolution = {layer.name: layer for layer in numbers.convolutions()}
-    built = _NetworkBuilder(design, task, convolution)
+    built = _NetworkBuilder(design, task, {layer.name: layer for layer in numbers.convolutions()})
     layers, weights = built.layers()
     frames = [fixed.run(numbers, fixed.normalize(one, formats), formats, design.inputs_per_cycle) for one in image]
     names = _written(layers)
-    wanted = {name: np.stack([maps[built.of_network(name)] for maps in frames]) for name in names}
+    wanted = {name: np.stack([maps[name] for maps in frames]) for name in names}
     maps = {name: Map(built.parts(name), *wanted[name].shape[2:]) for name in names}
     return Run(layers, weights, maps, {}, image, wanted)
 
@@ -303,10 +326,6 @@ class _NetworkBuilder:
         pairs += self._behind_the_bypass()
         pairs.append(self._pointwise("head", "pw6"))
         return tuple(layer for layer, _ in pairs), tuple(weights for _, weights in pairs)
-
-    def of_network(self, name: str) -> str:
-        """The layer of the network whose map this is."""
-        return name
 
     def parts(self, name: str) -> tuple[int, ...]:
         """Channels of a map, part by part."""

@@ -165,7 +165,7 @@ def total_counts(design: Any, layers: Sequence[Layer]) -> dict[str, int]:
 # --- commands in time -------------------------------------------------------------------------------------------
 
 
-def placed(design: Any, layers: Sequence[Layer], latency: int) -> Iterator[tuple[Command, Cycles, Placed]]:
+def placed(design: Any, layers: Sequence[Layer]) -> Iterator[tuple[Command, Cycles, Placed]]:
     """Every command in its place: "Order"."""
     port_free = done = 0
     worked = [0, 0]
@@ -173,31 +173,31 @@ def placed(design: Any, layers: Sequence[Layer], latency: int) -> Iterator[tuple
         cycles = cycles_of(design, layers[command.layer], command)
         load = max(port_free, worked[0], done if command.waits else 0)
         port_free = load + cycles.load
-        work = max(port_free + latency, done)
+        work = max(port_free + design.latency, done)
         worked = [worked[1], work + cycles.work]
         done = work + cycles.work + cycles.store
         yield command, cycles, Placed(load, port_free, work, worked[1], done)
 
 
-def cycle_counters(design: Any, layers: Sequence[Layer], latency: int) -> dict[str, int]:
+def cycle_counters(design: Any, layers: Sequence[Layer]) -> dict[str, int]:
     """The total, and the cycles by cause."""
-    run = list(placed(design, layers, latency))
+    run = list(placed(design, layers))
     total, fill = run[-1][2].done, run[0][2].work
     compute, drain = sum(cycles.work for _, cycles, _ in run), run[-1][1].store
     return {"cycles_total": total, "cycles_fill": fill, "cycles_compute": compute,
             "cycles_stall": total - fill - compute - drain, "cycles_drain": drain}  # fmt: skip
 
 
-def layer_ends(design: Any, layers: Sequence[Layer], latency: int) -> list[int]:
+def layer_ends(design: Any, layers: Sequence[Layer]) -> list[int]:
     """For each layer, the first cycle in which all of it is done."""
-    return [at.done for command, _, at in placed(design, layers, latency) if command.closes_layer]
+    return [at.done for command, _, at in placed(design, layers) if command.closes_layer]
 
 
-def events(design: Any, layers: Sequence[Layer], latency: int) -> list[Event]:
+def events(design: Any, layers: Sequence[Layer]) -> list[Event]:
     """The log of a run."""
     found = []
-    for k, (command, cycles, at) in enumerate(placed(design, layers, latency)):
-        found += [Event(at.load, "load", (k,)), Event(at.loaded + latency, "ready", (k,)), Event(at.work, "work", (k,)),
+    for k, (command, cycles, at) in enumerate(placed(design, layers)):
+        found += [Event(at.load, "load", (k,)), Event(at.loaded + design.latency, "ready", (k,)), Event(at.work, "work", (k,)),
                   Event(at.worked - 1, "free", (k,)), Event(at.done - 1, "done", (k,))]  # fmt: skip
         if cycles.store:
             found.append(Event(at.worked, "store", (k,)))
@@ -206,7 +206,7 @@ def events(design: Any, layers: Sequence[Layer], latency: int) -> list[Event]:
     return sorted(found, key=lambda event: (event.cycle, IN_A_CYCLE.index(event.name)))
 
 
-def exact(design: Any, layers: Sequence[Layer], latency: int) -> Mapping[str, int]:
+def exact(design: Any, layers: Sequence[Layer]) -> Mapping[str, int]:
     """Every counter port with what the page says it holds."""
     counted = {f"count_{name}": value for name, value in total_counts(design, layers).items()}
-    return cycle_counters(design, layers, latency) | counted
+    return cycle_counters(design, layers) | counted
