@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import doctest
 import os
+import re
 import time
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise
 from math import floor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -440,6 +443,22 @@ def test_a_whole_frame_takes_seconds_and_stays_in_range() -> None:
     for layer in network.layers:
         low = 0 if layer.relu else RELEASED.feature.low
         assert low <= maps[layer.name].min() and maps[layer.name].max() <= RELEASED.feature.high
+
+
+def test_the_examples_of_the_page(root: Path) -> None:
+    page = root / "accelerators" / "skynet" / "NUMERICS.md"
+    failed, ran = doctest.testfile(str(page), module_relative=False)
+    assert (failed, ran) == (0, 10)
+
+
+def test_the_table_of_the_page(root: Path) -> None:
+    page = (root / "accelerators" / "skynet" / "NUMERICS.md").read_text(encoding="utf-8")
+    for name in nets.PLANS:
+        network = folded(name)
+        unfolded = network.parameters + 3 * sum(len(v.bias) for v in network.layers if v.bias is not None)
+        macs = store.load_workload(name).macs({}) / 1e6
+        row = f"{macs:.4f} | {network.parameters:,} | {network.parameters * 4e-6:.3f} MB | {unfolded * 4e-6:.3f} MB |"
+        assert re.search(rf"^\| `{name}` \|[^|]*\| {re.escape(row)}", page, re.MULTILINE), row
 
 
 # --- reorder by weights, packing --------------------------------------------------------------------------------
