@@ -166,7 +166,7 @@ def test_data_in_flight_bound_the_rate_of_memory(threads: int) -> None:
     bits = 32 * 10**6
     held = min(threads, 4 * 2048)
     c = stream(PLAIN, Stream(threads, 0, bits, 0, bits, 0))
-    assert c.latency_cycles == waiting_cycles(PLAIN, bits, held) == -(-bits * 100 // (64 * held))
+    assert c.latency_cycles == waiting_cycles(PLAIN, bits, 64 * held) == -(-bits * 100 // (64 * held))
     assert c.bandwidth_cycles == bits * 2 * 1_000 // 800_000
 
 

@@ -6,11 +6,12 @@
 * An SM holds as many blocks as its registers, shared memory, threads and block slots allow (CUDA C++ Programming Guide,
   "Hardware Multithreading": occupancy). While it holds few threads its lanes wait for their own results: it starts
   threads * independent / latency operations a cycle at most.
-* Data in flight are at most what resident threads have asked for, so that the rate of memory is at most
-  data in flight / latency (Little's law; Volkov, "Understanding Latency Hiding on GPUs", Berkeley 2016).
+* Data in flight are at most what resident threads have asked for, or resident blocks for the next step of their tiles,
+  so the rate of memory is at most data in flight / latency (Little's law; Volkov, "Understanding Latency Hiding on
+  GPUs", Berkeley 2016).
 * A product is cut into tiles, one a block. Each tile of tm x tn reads tm + tn operands a step of k from the cache.
   What leaves DRAM is each operand once where one of them fits half the cache, and otherwise one of them once for every
-  band of the other that does. Of the tile shapes of TILES the fastest is taken, as libraries choose.
+  band of the other that does. Of five tile shapes the fastest is taken, as libraries choose.
 
 Nothing here is fitted to a measurement.
 """
@@ -54,12 +55,11 @@ def transfer_cycles(design: Design, bits: int) -> int:
 
 
 @pure
-def waiting_cycles(design: Design, bits: int, threads: int) -> int:
-    """Cycles that `bits` of DRAM take when `threads` threads in all have asked for their share at a time."""
+def waiting_cycles(design: Design, bits: int, in_flight_bits: int) -> int:
+    """Cycles that `bits` of DRAM take when so many bits are asked for at a time."""
     if bits == 0:
         return 0
-    in_flight = max(1, threads * design.in_flight_per_thread_bits)
-    return ceil_div(bits * ns_cycles(design, design.memory_latency_ns), in_flight)
+    return ceil_div(bits * ns_cycles(design, design.memory_latency_ns), max(1, in_flight_bits))
 
 
 @pure
@@ -112,47 +112,43 @@ def operand_traffic(design: Design, task: Product) -> int:
 
 
 @pure
-def tile_total(design: Design, task: Product, tile_m: int, tile_n: int, threads: int) -> int:
-    """Cycles of a product in tiles of this shape: arithmetic, or its reads from the cache."""
-    reads = ceil_div(tile_reads(design, task, tile_m, tile_n), design.cache_bits_per_cycle)
-    return max(tile_cycles(design, task, tile_m, tile_n, threads), reads)
+def tile_waiting(design: Design, task: Product, tile_m: int, tile_n: int, threads: int) -> int:
+    """Cycles that operands from DRAM take while every resident block has asked for the next step of its tile."""
+    blocks = task.batch * ceil_div(task.m, tile_m) * ceil_div(task.n, tile_n)
+    held = min(blocks, design.multiprocessors * tile_resident(design, tile_m, tile_n, threads))
+    step_bits = (tile_m + tile_n) * TILE_STEP * design.operand_bits
+    return waiting_cycles(design, operand_traffic(design, task), held * step_bits)
 
 
 @pure
-def product_counts(design: Design, task: Product, dram: int, compute: int, reads: int, held_threads: int) -> Counts:
-    """The counts of a product whose tiles are chosen."""
+def tile_total(design: Design, task: Product, tile_m: int, tile_n: int, threads: int) -> int:
+    """Cycles of a product in tiles of this shape: arithmetic, its reads from the cache, or its wait for memory."""
+    reads = ceil_div(tile_reads(design, task, tile_m, tile_n), design.cache_bits_per_cycle)
+    waiting = tile_waiting(design, task, tile_m, tile_n, threads)
+    return max(tile_cycles(design, task, tile_m, tile_n, threads), reads, waiting)
+
+
+@pure
+def tiled(design: Design, task: Product, tile_m: int, tile_n: int, threads: int) -> Counts:
+    """The counts of a product in tiles of this shape."""
     gap = ns_cycles(design, design.gap_ns)
+    dram = operand_traffic(design, task)
     moved = dram + task.result_bits
     return Counts(
-        compute_cycles=gap + compute,
+        compute_cycles=gap + tile_cycles(design, task, tile_m, tile_n, threads),
         load_cycles=0,
         bandwidth_cycles=gap + transfer_cycles(design, moved),
-        latency_cycles=gap + waiting_cycles(design, dram, held_threads),
+        latency_cycles=gap + tile_waiting(design, task, tile_m, tile_n, threads),
         launch_cycles=ns_cycles(design, design.launch_ns),
         chunks=1,
         dram_read_bits=dram,
         dram_read_runs=min(1, dram),
         dram_write_bits=task.result_bits,
         dram_write_runs=min(1, task.result_bits),
-        cache_read_bits=reads,
+        cache_read_bits=tile_reads(design, task, tile_m, tile_n),
         cache_write_bits=task.out_bits,
         macs_executed=task.batch * task.m * task.n * task.k,
         vector_ops=0,
-    )
-
-
-@pure
-def tiled(design: Design, task: Product, tile_m: int, tile_n: int, threads: int) -> Counts:
-    """The counts of a product in tiles of this shape."""
-    blocks = task.batch * ceil_div(task.m, tile_m) * ceil_div(task.n, tile_n)
-    held = min(blocks, design.multiprocessors * tile_resident(design, tile_m, tile_n, threads)) * threads
-    return product_counts(
-        design,
-        task,
-        operand_traffic(design, task),
-        tile_cycles(design, task, tile_m, tile_n, threads),
-        tile_reads(design, task, tile_m, tile_n),
-        held,
     )
 
 
@@ -163,17 +159,17 @@ def product(design: Design, task: Product) -> Counts:
     wide = tile_total(design, task, 128, 64, 128)
     square = tile_total(design, task, 64, 64, 64)
     small = tile_total(design, task, 32, 32, 64)
-    row = tile_total(design, task, 1, 128, 128)
-    best = min(large, wide, square, small, row)
+    best = min(large, wide, square, small, tile_total(design, task, 1, 128, 128))
+    tile_m, tile_n, threads = 1, 128, 128
     if best == large:
-        return tiled(design, task, 128, 128, 256)
-    if best == wide:
-        return tiled(design, task, 128, 64, 128)
-    if best == square:
-        return tiled(design, task, 64, 64, 64)
-    if best == small:
-        return tiled(design, task, 32, 32, 64)
-    return tiled(design, task, 1, 128, 128)
+        tile_m, tile_n, threads = 128, 128, 256
+    elif best == wide:
+        tile_m, tile_n, threads = 128, 64, 128
+    elif best == square:
+        tile_m, tile_n, threads = 64, 64, 64
+    elif best == small:
+        tile_m, tile_n, threads = 32, 32, 64
+    return tiled(design, task, tile_m, tile_n, threads)
 
 
 # --- kernels of one thread a result -----------------------------------------------------------------------------
@@ -187,10 +183,10 @@ def busiest_threads(design: Design, threads: int) -> int:
 
 
 @pure
-def held_threads(design: Design, threads: int) -> int:
-    """Threads of such a kernel that all SMs hold at a time."""
+def held_bits(design: Design, threads: int) -> int:
+    """Bits that the threads of such a kernel which all SMs hold at a time have asked memory for."""
     resident = resident_blocks(design, STREAM_THREADS, STREAM_REGISTERS, 1) * STREAM_THREADS
-    return min(threads, design.multiprocessors * resident)
+    return min(threads, design.multiprocessors * resident) * design.in_flight_per_thread_bits
 
 
 @pure
@@ -211,7 +207,7 @@ def window(design: Design, task: Window) -> Counts:
         compute_cycles=gap + lane_cycles(design, task.outputs, task.taps),
         load_cycles=gap + ceil_div(ceil_div(loads, design.load_lanes) * 100, design.issue_ceiling_percent),
         bandwidth_cycles=gap + transfer_cycles(design, task.dram_read_bits + task.dram_write_bits),
-        latency_cycles=gap + waiting_cycles(design, task.dram_read_bits, held_threads(design, task.outputs)),
+        latency_cycles=gap + waiting_cycles(design, task.dram_read_bits, held_bits(design, task.outputs)),
         launch_cycles=ns_cycles(design, design.launch_ns),
         chunks=1,
         dram_read_bits=task.dram_read_bits,
@@ -234,7 +230,7 @@ def stream(design: Design, task: Stream) -> Counts:
         compute_cycles=gap + lane_cycles(design, task.threads, each),
         load_cycles=0,
         bandwidth_cycles=gap + transfer_cycles(design, task.dram_read_bits + task.dram_write_bits),
-        latency_cycles=gap + waiting_cycles(design, task.dram_read_bits, held_threads(design, task.threads)),
+        latency_cycles=gap + waiting_cycles(design, task.dram_read_bits, held_bits(design, task.threads)),
         launch_cycles=ns_cycles(design, design.launch_ns),
         chunks=1,
         dram_read_bits=task.dram_read_bits,

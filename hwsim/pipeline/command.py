@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command("system")
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Choose: batch=8, overlap=false, "
-              "STAGE.workers=4, STAGE.queue=64, frames=1000.")  # fmt: skip
+              "STAGE.workers=4, STAGE.queue=64, frames=1000, frame_rate='30 Hz'.")  # fmt: skip
 @click.option("--sweep", "axes", multiple=True, metavar="KEY=V1,V2,...", help="Run every combination of choices.")
 @click.option("--interval/--no-interval", default=True, show_default=True,
               help="Move every uncertain input through its range.")  # fmt: skip

@@ -25,6 +25,7 @@ def document(system: System, result: Outcome, spreads: Mapping[str, Spread], run
         "system": system.name,
         "summary": system.summary,
         "choices": {"batch": system.batch, "overlap": system.overlap, "frames": system.frames,
+                    "frame_rate_hz": system.frame_rate_hz,
                     **{f"{s.name}.workers": s.workers for s in system.stages},
                     **{f"{s.name}.queue": s.queue for s in system.stages}},
         "frames": result.frames,

@@ -11,11 +11,13 @@ from typing import Any
 
 from hwsim.document import suggestion
 from hwsim.errors import bad_input
+from hwsim.units import QuantityError, parse_number
 
 MAX_BATCH = 4096
 MAX_WORKERS = 1024
 MAX_QUEUE = 1 << 20
 MAX_FRAMES = 10_000_000
+MAX_RATE_HZ = 1e9
 
 FIXED, UNIFORM, EXPONENTIAL, LOGNORMAL = DISTRIBUTIONS = ("fixed", "uniform", "exponential", "lognormal")
 
@@ -156,7 +158,7 @@ _BOUNDS = {"batch": MAX_BATCH, "frames": MAX_FRAMES, "workers": MAX_WORKERS, "qu
 
 def choices(system: System) -> Iterator[str]:
     """The keys of everything that is chosen, not measured."""
-    yield from ("batch", "overlap", "frames")
+    yield from ("batch", "overlap", "frames", "frame_rate")
     for stage in system.stages:
         yield from (f"{stage.name}.workers", f"{stage.name}.queue")
 
@@ -173,6 +175,8 @@ def chosen(system: System, key: str, text: str) -> System:
         if text not in ("true", "false"):
             raise bad_input("type", text, "must be true or false", key=key)
         return replace(system, overlap=text == "true")
+    if key == "frame_rate":
+        return replace(system, frame_rate_hz=_rate(key, text))
     stage, _, name = key.rpartition(".")
     value = _integer(key, text, _BOUNDS[name])
     change: dict[str, Any] = {name: value}
@@ -180,6 +184,17 @@ def chosen(system: System, key: str, text: str) -> System:
         return replace(system, **change)
     stages = tuple(replace(s, **change) if s.name == stage else s for s in system.stages)
     return replace(system, stages=stages)
+
+
+def _rate(key: str, text: str) -> float:
+    """Frames a second of a camera; "0 Hz" for files."""
+    try:
+        value = parse_number(text, "frame_rate_hz")
+    except QuantityError as bad:
+        raise bad_input(bad.code, text, bad.rule, bad.remedy, key=key) from None
+    if not 0 <= value <= MAX_RATE_HZ:
+        raise bad_input("range", text, f"must be from 0 to {MAX_RATE_HZ:g} Hz", key=key)
+    return value
 
 
 def _integer(key: str, text: str, high: int) -> int:
