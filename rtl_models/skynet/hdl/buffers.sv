@@ -32,7 +32,7 @@ module buffers #(
     input  logic [WORD-1:0]         set_word
 );
 
-  logic [4*WORD-1:0] out;
+  logic [WORD-1:0]   out [0:3];
   logic [1:0]        was_buffer;
 
   for (genvar k = 0; k < 4; k++) begin : g_buffer
@@ -49,14 +49,14 @@ module buffers #(
     assign b_address = set ? set_address + ADDRESS_BITS'(1) : result_write_address;
 
     tile_buffer #(.lanes(lanes), .BITS(feature_bits), .DEPTH(DEPTH)) memory (
-        .clk, .a_read, .a_write, .a_address, .a_data(is_slot ? load_word : set_word), .a_out(out[k*WORD+:WORD]),
+        .clk, .a_read, .a_write, .a_address, .a_data(is_slot ? load_word : set_word), .a_out(out[k]),
         .b_read({lanes{1'b0}}), .b_write({lanes{is_result && (result_write || set_two)}}), .b_address,
         .b_data(set ? set_word : result), .b_out()
     );
   end
 
   always_ff @(posedge clk) if (read != '0) was_buffer <= read_buffer;
-  assign read_word = out[was_buffer*WORD+:WORD];
-  assign result_so_far = out[result_buffer*WORD+:WORD];
+  assign read_word = out[was_buffer];
+  assign result_so_far = out[result_buffer];
 
 endmodule

@@ -80,6 +80,11 @@ module engine #(
   localparam int FEATURES = lanes * feature_bits;
   localparam int SUMS = lanes * accumulator_bits;
   localparam int TREES = outputs_per_cycle / pw_interval;
+  localparam int SHARES = lanes / TREES;
+  localparam int SHARE_BITS = SHARES > 1 ? $clog2(SHARES) : 1;
+  localparam int INPUT_PARTS = lanes / inputs_per_cycle;
+  localparam int INPUT_PART_BITS = INPUT_PARTS > 1 ? $clog2(INPUT_PARTS) : 1;
+  localparam int LANE_BITS = lanes > 1 ? $clog2(lanes) : 1;
   localparam int PART_BITS = pw_interval > 1 ? $clog2(pw_interval) : 1;
   localparam int INDEX_BITS = inputs_per_cycle * outputs_per_cycle > 1 ? $clog2(inputs_per_cycle * outputs_per_cycle) : 1;
   localparam int FEATURE_FRACTION = feature_bits - feature_integer_bits;
@@ -164,7 +169,9 @@ module engine #(
         : write_tile ? word[k*16+:feature_bits] : k == int'(channel) ? code : '0;
   end
 
-  assign input_lanes = lanes'((1 << inputs_per_cycle) - 1) << (inputs_part * 16'(inputs_per_cycle));
+  for (genvar k = 0; k < lanes; k++) begin : g_input
+    assign input_lanes[k] = int'(inputs_part) == k / inputs_per_cycle;
+  end
   assign read = tap || (store_read && depthwise) ? '1 : product_opens ? input_lanes : '0;
 
   buffers #(.lanes(lanes), .feature_bits(feature_bits), .DEPTH(CELLS)) features (
@@ -186,12 +193,15 @@ module engine #(
   logic [lanes-1:0]            sums_read, sums_read_b, sums_write, sums_set, part_lanes_1, part_lanes_2;
   logic [SUMS-1:0]             sums_a, sums_b, pw_word;
   logic [TREES*accumulator_bits-1:0] pw_results;
-  logic [31:0]                 first_1, first_2;
+  logic [SHARE_BITS-1:0]       share_1, share_2;
 
-  assign first_1 = 32'(outputs_1) * 32'(outputs_per_cycle) + 32'(part_1) * 32'(TREES);
-  assign first_2 = 32'(outputs_2) * 32'(outputs_per_cycle) + 32'(part_2) * 32'(TREES);
-  assign part_lanes_1 = product_1 ? {{(lanes - TREES) {1'b0}}, {TREES{1'b1}}} << first_1 : '0;
-  assign part_lanes_2 = product_2 ? {{(lanes - TREES) {1'b0}}, {TREES{1'b1}}} << first_2 : '0;
+  // Lanes come in shares of as many as there are trees.
+  assign share_1 = SHARE_BITS'(outputs_1 * 16'(pw_interval) + part_1);
+  assign share_2 = SHARE_BITS'(outputs_2 * 16'(pw_interval) + part_2);
+  for (genvar k = 0; k < lanes; k++) begin : g_part
+    assign part_lanes_1[k] = product_1 && int'(share_1) == k / TREES;
+    assign part_lanes_2[k] = product_2 && int'(share_2) == k / TREES;
+  end
   assign sums_set = {lanes{bias && !depthwise}};
   assign sums_read = store_read && !depthwise ? '1 : part_lanes_1;
   assign sums_read_b = store_read && !depthwise && store_pooled ? '1 : '0;
@@ -210,8 +220,21 @@ module engine #(
       .b_out(sums_b)
   );
 
-  logic [15:0] copy_lane_1;
-  always_ff @(posedge clk) copy_lane_1 <= copy_output;
+  logic [LANE_BITS-1:0]        copy_lane_1;
+  logic [weight_bits-1:0]      weight_lanes [0:lanes-1];
+  logic [inputs_per_cycle*feature_bits-1:0] operand_parts [0:INPUT_PARTS-1];
+  logic [TREES*accumulator_bits-1:0] sum_shares [0:SHARES-1];
+
+  always_ff @(posedge clk) copy_lane_1 <= LANE_BITS'(copy_output);
+  for (genvar k = 0; k < lanes; k++) begin : g_weight
+    assign weight_lanes[k] = weights[k*weight_bits+:weight_bits];
+  end
+  for (genvar k = 0; k < INPUT_PARTS; k++) begin : g_operands
+    assign operand_parts[k] = operands[k*inputs_per_cycle*feature_bits+:inputs_per_cycle*feature_bits];
+  end
+  for (genvar k = 0; k < SHARES; k++) begin : g_share
+    assign sum_shares[k] = sums_a[k*TREES*accumulator_bits+:TREES*accumulator_bits];
+  end
 
   pointwise #(
       .inputs_per_cycle(inputs_per_cycle), .outputs_per_cycle(outputs_per_cycle), .pw_interval(pw_interval),
@@ -219,9 +242,9 @@ module engine #(
       .weight_integer_bits(weight_integer_bits), .accumulator_bits(accumulator_bits),
       .accumulator_integer_bits(accumulator_integer_bits)
   ) pointwise_engine (
-      .clk, .copy(copy_1), .copy_index(INDEX_BITS'(index_1)), .copy_weight(weights[copy_lane_1*weight_bits+:weight_bits]),
-      .part(PART_BITS'(part_1)), .operands(operands[inputs_1*inputs_per_cycle*feature_bits+:inputs_per_cycle*feature_bits]),
-      .so_far(sums_a[first_2*accumulator_bits+:TREES*accumulator_bits]), .results(pw_results)
+      .clk, .copy(copy_1), .copy_index(INDEX_BITS'(index_1)), .copy_weight(weight_lanes[copy_lane_1]),
+      .part(PART_BITS'(part_1)), .operands(operand_parts[INPUT_PART_BITS'(inputs_1)]),
+      .so_far(sum_shares[share_2]), .results(pw_results)
   );
 
   // --- stores ---

@@ -1,4 +1,5 @@
-// A memory of one lane with two ports, each of which reads or writes in a cycle. What is read stays until the next read.
+// A memory of one lane with two ports, each of which reads or writes in a cycle. What is read stays until the port is used
+// again; a write reads what it replaces, as block RAM does at no cost.
 
 module lane_ram #(
     parameter int BITS = 9,
@@ -20,14 +21,16 @@ module lane_ram #(
 
   logic [BITS-1:0] words [0:DEPTH-1];
 
-  always @(posedge clk) begin
-    if (a_write) words[a_address] <= a_data;
-    else if (a_read) a_out <= words[a_address];
-  end
+  always @(posedge clk)
+    if (a_write || a_read) begin
+      if (a_write) words[a_address] <= a_data;
+      a_out <= words[a_address];
+    end
 
-  always @(posedge clk) begin
-    if (b_write) words[b_address] <= b_data;
-    else if (b_read) b_out <= words[b_address];
-  end
+  always @(posedge clk)
+    if (b_write || b_read) begin
+      if (b_write) words[b_address] <= b_data;
+      b_out <= words[b_address];
+    end
 
 endmodule
