@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelerators.gpu.cache import Lru, fused_into
+from accelerators.gpu.cache import Lru, fused_into, plan
 from accelerators.gpu.kernels import (
     STREAM_THREADS,
     operand_traffic,
@@ -20,7 +20,9 @@ from accelerators.gpu.kernels import (
     resident_blocks,
     stream,
     tile_cycles,
+    tile_reads,
     tile_resident,
+    tile_waiting,
     waiting_cycles,
     window,
 )
@@ -28,11 +30,12 @@ from accelerators.gpu.tasks import Product, Stream, Window
 from hwsim.config import load_design
 from hwsim.errors import InputError
 from hwsim.evaluation import Evaluation, Job, evaluate
+from hwsim.expr import parse
 from hwsim.parts import resolve_parts
 from hwsim.simulate import run
 from hwsim.testing import ModelSuite, matmul_chain
 from hwsim.workload.batch import batched
-from hwsim.workload.ir import Workload
+from hwsim.workload.ir import Call, Graph, Op, Phase, Role, Tensor, Workload
 from hwsim.workload.store import load_workload
 
 TX2 = load_design("jetson-tx2").design
@@ -105,6 +108,24 @@ def test_occupancy(changes: dict[str, int], threads: int, registers: int, shared
 def test_a_large_tile_holds_two_blocks() -> None:
     """64 + 40 registers for each of 256 threads: two blocks of 26,624 in 65,536 registers."""
     assert tile_resident(TX2, 128, 128, 256) == 2
+
+
+def test_resident_blocks_wait_for_their_next_step() -> None:
+    """Four blocks of 64 x 64 ask for 8 x 128 words of 32 bits every 100 cycles."""
+    bits = 32 * 10**6
+    task = matrix(128, 128, 8, dram_a_bits=bits)
+    assert tile_waiting(PLAIN, task, 64, 64, 64) == -(-bits * 100 // (4 * 8 * 128 * 32))
+
+
+def test_a_block_keeps_two_steps_of_both_operands() -> None:
+    """2 steps of 8 x (128 + 128) words are 16 KiB; two such blocks need 32 KiB of shared memory."""
+    held = [tile_resident(dataclasses.replace(TX2, shared_memory_bits=kib * 8192), 128, 128, 256) for kib in (31, 32)]
+    assert held == [1, 2]
+
+
+def test_each_tile_reads_its_rows_and_columns() -> None:
+    """300 x 40 over 50 in tiles of 128 x 64: three tall, one wide."""
+    assert tile_reads(TX2, matrix(300, 40, 50), 128, 64) == 32 * 50 * (1 * 300 + 3 * 40)
 
 
 def test_operands_are_read_once_if_half_the_cache_holds_one() -> None:
@@ -223,6 +244,40 @@ def test_what_fits_the_cache_stays_there() -> None:
     assert read >= x + w0 + y0 + w1
 
 
+def test_without_a_cache_everything_comes_from_memory_and_goes_there() -> None:
+    """Every operand of every kernel: products, attention's three kernels, depthwise windows, norms of their own."""
+    for name, binding in (("minilm-l6", {"n": 5}), ("mobilenet-v1-0.25-128", {})):
+        file = load_design("jetson-tx2")
+        design = dataclasses.replace(TX2, cache_bits=0)
+        program = file.model.lower(load_workload(name), design, binding)
+        for task in program.tasks:
+            if isinstance(task, Product):
+                moved = (task.dram_a_bits, task.dram_b_bits, task.result_bits)
+                assert moved == (task.a_bits, task.b_bits, task.out_bits)
+            else:
+                assert task.dram_write_bits == task.write_bits
+                assert task.dram_read_bits == task.read_bits or name == "minilm-l6"  # rows of a table come as written
+
+
+def test_what_was_pushed_out_before_its_second_reader_went_to_memory() -> None:
+    """y, then z in 64 elements each, then z + y: a cache of 100 elements holds one of them, one of 200 all."""
+    size, names = parse(64), ("x", "y", "z", "out")
+    roles = (Role.INPUT, Role.ACTIVATION, Role.ACTIVATION, Role.OUTPUT)
+    tensors = {n: Tensor(n, (size,), 32, "float32", role) for n, role in zip(names, roles, strict=True)}
+    reads = {"y": ("x",), "z": ("y",), "out": ("z", "y")}
+    ops = tuple(Op(f"make_{n}", "elementwise", i, (n,), {"elements": size}) for n, i in reads.items())
+    graph = Graph("main", tensors, ops, ("x",), ("out",))
+    network = Workload("skip", "", {}, {"main": graph}, {"once": (Phase("run", (Call("main"),)),)})
+    found = {}
+    for elements in (100, 140, 200):
+        moves = plan(network, network.schedule(), {}, 32 * elements, 32, lambda graph: {})
+        found[elements] = [(sorted(m.missed), sorted(m.spilled)) for m in moves]
+    alone = [(["x"], []), ([], []), ([], ["out"])]
+    assert found[200] == alone
+    assert found[140] == alone
+    assert found[100] == [(["x"], ["y"]), ([], []), (["y"], ["out"])]
+
+
 def test_traffic_falls_as_the_cache_grows() -> None:
     network = batched(load_workload("mobilenet-v1-0.25-128"), 4)
     moved = [sum(off_chip(dataclasses.replace(TX2, cache_bits=1 << b), network)) for b in range(17, 29)]
@@ -247,6 +302,10 @@ def test_fusion_and_folding_leave_fewer_kernels() -> None:
 def test_a_batch_is_that_many_inputs_and_one_set_of_weights() -> None:
     network = load_workload("mobilenet-v1-0.25-128")
     eight = batched(network, 8)
+    layers = batched(two_layers(), 8).graphs["main"].ops
+    assert [op.sizes({}) for op in layers if op.kind == "matmul"] == [
+        {"batch": 1, "m": 24, "n": 100, "k": 64}, {"batch": 1, "m": 24, "n": 10, "k": 100},
+    ]  # fmt: skip
     assert eight.macs({}) == 8 * network.macs({})
     one, many = (run("jetson-tx2", w, interval=False) for w in (network, eight))
     assert many.memory_peak_bits == one.memory_peak_bits

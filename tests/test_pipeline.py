@@ -20,14 +20,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hwsim.config import load_design
 from hwsim.errors import InputError
 from hwsim.pipeline.explore import explore, front, grid, picked
 from hwsim.pipeline.file import read_system
 from hwsim.pipeline.outcome import Outcome, limits, mean_level, outcome, percentile, spreads, steady_rate
 from hwsim.pipeline.replay import Record, replay
 from hwsim.pipeline.score import contest_score, energy_score
-from hwsim.pipeline.service import Run, Services, runs_of
+from hwsim.pipeline.service import Run, Services, measured, runs_of
 from hwsim.pipeline.system import EXPONENTIAL, LOGNORMAL, UNIFORM, Runs, Stage, Step, System, Value, chosen
+from hwsim.simulate import run as simulate
+from hwsim.workload.batch import batched
+from hwsim.workload.store import load_workload
 
 ROOT = Path(__file__).parent.parent
 MS = 10**9
@@ -75,14 +79,14 @@ def test_overlapped_the_slowest_stage_decides_and_serial_the_sum(times: list[int
 def test_batches_and_workers(times: list[tuple[int, int, bool, int]], batch: int) -> None:
     """Overlapped: the least of workers * held / turn, short of a round of workers; serial: rounds of turns, summed."""
     stages = tuple(
-        stage(f"s{i}", ms, unit_ms=unit, batched=batched, workers=workers, queue=64)
-        for i, (ms, unit, batched, workers) in enumerate(times)
+        stage(f"s{i}", ms, unit_ms=unit, batched=whole, workers=workers, queue=64)
+        for i, (ms, unit, whole, workers) in enumerate(times)
     )
     frames = 60 * batch
     system = System("some", "", frames, stages, batch=batch)
     rates, rounds = [], 0
-    for ms, unit, batched, workers in times:
-        held = batch if batched else 1
+    for ms, unit, whole, workers in times:
+        held = batch if whole else 1
         rates.append(1000 * workers * held / (unit + ms * held))
         rounds += math.ceil(batch / (workers * held)) * (unit + ms * held)
     found = run(system)
@@ -91,6 +95,7 @@ def test_batches_and_workers(times: list[tuple[int, int, bool, int]], batch: int
     assert found.throughput_per_s == pytest.approx(min(rates), rel=0.15)
     assert found.duration_s >= frames / min(rates) * (1 - 1e-12)
     serial = run(replace(system, overlap=False))
+    assert serial.limits[-1].frames_per_s == pytest.approx(1000 * batch / rounds, rel=1e-12)
     assert serial.throughput_per_s == pytest.approx(1000 * batch / rounds, rel=1e-12)
     assert serial.duration_s == pytest.approx(60 * rounds / 1000, rel=1e-12)
 
@@ -178,9 +183,9 @@ SYSTEMS = st.builds(
     lambda shape, batch, overlap, rate, seed: System(
         "random", "", 90,
         tuple(
-            stage(f"s{i}", ms, unit_ms=3, batched=batched, workers=workers, queue=queue, distribution=kind,
+            stage(f"s{i}", ms, unit_ms=3, batched=whole, workers=workers, queue=queue, distribution=kind,
                   uses="cores" if uses else "", active_power=Value.of(2.0))
-            for i, (ms, workers, queue, batched, kind, uses) in enumerate(shape)
+            for i, (ms, workers, queue, whole, kind, uses) in enumerate(shape)
         ),
         batch=batch, overlap=overlap, frame_rate_hz=rate, seed=seed, resources={"cores": 2}, base_power=Value.of(5.0),
     ),
@@ -289,6 +294,22 @@ def test_a_run_takes_its_time_and_its_energy() -> None:
     spread = spreads(system, services, found)["throughput_per_s"]
     assert (spread.low, spread.value, spread.high) == pytest.approx((50, 100, 200))
     assert spread.drivers == (("accelerator", pytest.approx(4.0)),)
+
+
+def test_what_a_run_adds_to_static_power_makes_up_its_energy() -> None:
+    asked = Runs("jetson-tx2", "mobilenet-v1-0.25-128", batched=True)
+    network = batched(load_workload("mobilenet-v1-0.25-128"), 8)
+    alone, ran = simulate("jetson-tx2", network), measured(asked, 8)
+    assert ran.latency_s.value == alone.latency_s.value
+    assert ran.static_w == load_design("jetson-tx2").design.idle_power_w
+    assert ran.dynamic_j.value + ran.static_w * ran.latency_s.value == pytest.approx(alone.energy_j.value)
+    assert 0 < ran.dynamic_j.low < ran.dynamic_j.value < ran.dynamic_j.high
+
+
+def test_a_design_that_cannot_run_the_network_is_named() -> None:
+    asked = Runs("jetson-tx2", "mobilenet-v1-1.0-224", ("memory=1 MiB",))
+    with pytest.raises(InputError, match=r"jetson-tx2 cannot run mobilenet-v1-1\.0-224"):
+        measured(asked, 1)
 
 
 def test_intervals_hold_the_ends_of_every_input() -> None:

@@ -154,8 +154,6 @@ class _Planner:
             self.made_by[key] = (moves, name)
             bits = graph.tensors[name].elements(local) * self.operand_bits
             self.lru.touch(key, bits)
-            if bits > self.lru.capacity_bits:
-                moves.spilled.add(name)
 
     def never_read(self) -> None:
         """What nobody reads is what the network answers, or leaves for the next call: it goes to memory."""

@@ -188,8 +188,6 @@ class _Replay:
             for i, step in enumerate(stage.steps):
                 yield from self.turn(k, i, number, group, step)
             yield from self.hand_on(k, group)
-            if len(group) < most:
-                break
         self.working[k] -= 1
         if self.working[k] == 0 and k + 1 < len(self.queues):
             if not self.system.overlap:
