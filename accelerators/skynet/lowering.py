@@ -104,6 +104,8 @@ class Lowering:
     pending: dict[str, Item] = field(default_factory=dict)
     """Depthwise convolutions that wait for the pointwise one that reads them, by the tensor it reads."""
     batches: int = 1
+    names: list[str] = field(default_factory=list)
+    """Report lines by the numbers that stages have; the program keeps those with steps alone."""
     made: dict[str, str] = field(init=False)
     """The kind of operator that makes each tensor."""
     shown: dict[str, str] = field(init=False)
@@ -423,6 +425,7 @@ class Lowering:
             last = (len(self.program) - 1,) if len(self.program) else ()
             self.program.add(Host(1), host_line, last)
             steps = [add(self.program, s.layer, s.depthwise_line, s.pointwise_line) for s in self.stages]
+        self.names = [layer.name for layer in self.program.layers]
         self.place(steps)
         _drop_unused_lines(self.program)
         self.note(found)

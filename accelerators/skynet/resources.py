@@ -6,8 +6,6 @@ slices from the multipliers; look-up tables and flip-flops are estimates.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from accelerators.skynet.design import ELEMENT_BITS, Design
 from accelerators.skynet.tasks import buffer_pixels
 from hwsim.pure import ceil_div, pure
@@ -15,17 +13,6 @@ from hwsim.pure import ceil_div, pure
 FEATURE_BUFFERS = 4
 DSP_LEAST_BITS = 9
 """A product of fewer bits is made of look-up tables (Yosys, `synth_xilinx`: mul2dsp.v, DSP_Y_MINWIDTH)."""
-BRAM_DEPTH = 16_384
-"""Words of one bit of an 18 Kbit block RAM; 9 to 36 bits of width use the parity bits as well (Xilinx UG473, UG573)."""
-
-
-class Resources(NamedTuple):
-    """Of a whole engine with its ports."""
-
-    dsps: int
-    bram18s: int
-    luts: int
-    flip_flops: int
 
 
 @pure
@@ -43,39 +30,19 @@ def dsps(design: Design) -> int:
 
 
 @pure
-def _column_blocks(words: int, width: int) -> int:
-    """Block RAMs side by side of one aspect ratio, `width` bits of 1, 2, 4, 9 or 18 in each, to hold `words` words."""
-    depth = BRAM_DEPTH // width
-    if width == 9:
-        depth = 2_048
-    if width == 18:
-        depth = 1_024
-    return ceil_div(words, depth)
-
-
-@pure
-def _width(k: int) -> int:
-    """The k-th width of a block RAM with two ports."""
-    if k < 3:
-        return 2**k
-    return 9 * 2 ** (k - 3)
-
-
-@pure
 def bram18s_of(words: int, bits: int) -> int:
-    """The fewest 18 Kbit block RAMs that hold `words` words of `bits` bits behind two ports: whole columns of one
-    width, and the rest of the bits in columns of another."""
-    best = bits * _column_blocks(words, 1)
-    for wide in range(5):
-        whole = bits // _width(wide)
-        rest = bits - whole * _width(wide)
-        blocks = whole * _column_blocks(words, _width(wide))
-        if rest == 0:
-            best = min(best, blocks)
-        else:
-            for narrow in range(5):
-                columns = ceil_div(rest, _width(narrow))
-                best = min(best, blocks + columns * _column_blocks(words, _width(narrow)))
+    """The fewest 18 Kbit block RAMs that hold `words` words of `bits` bits behind two ports.
+
+    Columns are 1, 2, 4, 9 or 18 bits wide and 16 K, 8 K, 4 K, 2 K or 1 K words deep (AMD UG473 and UG573). Two columns
+    of a width are never better than one of the next, so each but the widest is there at most once.
+    """
+    best = ceil_div(bits, 18) * ceil_div(words, 1_024)
+    for columns in range(16):
+        nine, four, two, one = columns // 8, columns // 4 % 2, columns // 2 % 2, columns % 2
+        blocks = nine * ceil_div(words, 2_048) + four * ceil_div(words, 4_096)
+        blocks = blocks + two * ceil_div(words, 8_192) + one * ceil_div(words, 16_384)
+        rest = max(0, bits - 9 * nine - 4 * four - 2 * two - one)
+        best = min(best, blocks + ceil_div(rest, 18) * ceil_div(words, 1_024))
     return best
 
 
