@@ -34,10 +34,6 @@ module pointwise #(
     output logic [TREES*accumulator_bits-1:0]        results
 );
 
-  logic [weight_bits-1:0] weights [0:WEIGHTS-1];
-
-  always_ff @(posedge clk) if (copy) weights[copy_index] <= copy_weight;
-
   for (genvar tree = 0; tree < TREES; tree++) begin : g_tree
     logic signed [PRODUCT-1:0] products [0:inputs_per_cycle-1];
     logic signed [TREE-1:0]    total;
@@ -45,13 +41,22 @@ module pointwise #(
     logic signed [accumulator_bits-1:0] partial;
 
     for (genvar k = 0; k < inputs_per_cycle; k++) begin : g_input
-      logic signed [weight_bits-1:0] weight;
-      if (pw_interval > 1) begin : g_shared
-        assign weight = weights[WEIGHT_INDEX_BITS'(k * outputs_per_cycle + tree) +
-                                WEIGHT_INDEX_BITS'(part) * WEIGHT_INDEX_BITS'(TREES)];
-      end else begin : g_own
-        assign weight = weights[k*outputs_per_cycle+tree];
+      // Registers of the weights that this multiplier takes turns with: one for each part of the outputs.
+      logic [pw_interval*weight_bits-1:0] held;
+      logic signed [weight_bits-1:0]      weight;
+
+      for (genvar p = 0; p < pw_interval; p++) begin : g_part
+        always_ff @(posedge clk)
+          if (copy && int'(copy_index) == k * outputs_per_cycle + p * TREES + tree)
+            held[p*weight_bits+:weight_bits] <= copy_weight;
       end
+
+      always_comb begin
+        weight = held[0+:weight_bits];
+        for (int p = 1; p < pw_interval; p++)
+          if (int'(part) == p) weight = held[p*weight_bits+:weight_bits];
+      end
+
       always_ff @(posedge clk) products[k] <= $signed(operands[k*feature_bits+:feature_bits]) * weight;
     end
 
