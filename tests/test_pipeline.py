@@ -296,6 +296,30 @@ def test_a_run_takes_its_time_and_its_energy() -> None:
     assert spread.drivers == (("accelerator", pytest.approx(4.0)),)
 
 
+def test_nothing_takes_no_time_and_no_energy(tmp_path: Path) -> None:
+    """Times and powers of zero are answered: no limits, no score, JSON without infinities."""
+    path = written(
+        tmp_path,
+        """
+system: nothing
+summary: nothing
+frames: 5
+base_power: {value: 1 W, range: [0 W, 2 W], evidence: assumed, source: a guess}
+resources: {cores: 1}
+contest: {iou: 0.5, reference_energy: 1 J, base: 2}
+stages:
+  - {name: a, steps: [{name: b, frame_time: 0 s}]}
+""",
+    )
+    found = run(read_system(path))
+    assert (found.limits, found.bound, found.duration_s, found.frames) == ((), "nothing", 0.0, 5)
+    for text in (path.read_text(), path.read_text().replace("0 s}", "1 ms}")):
+        path.write_text(text)
+        done = hwsim("system", path, "--json", "--report", tmp_path / "out")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["frames"] == 5
+
+
 def test_what_a_run_adds_to_static_power_makes_up_its_energy() -> None:
     asked = Runs("jetson-tx2", "mobilenet-v1-0.25-128", batched=True)
     network = batched(load_workload("mobilenet-v1-0.25-128"), 8)
@@ -515,11 +539,22 @@ def test_the_command_tells_mistakes_as_all_commands_do(tmp_path: Path) -> None:
     assert (done.returncode, "jetson-tx3" in done.stderr) == (2, True)
 
 
+BUSY_S = 1.2
+"""Processor time after which the command is past its imports and far from its end, however loaded the machine is."""
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of processor time a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_an_interrupt_ends_it_at_once(tmp_path: Path) -> None:
     path = written(tmp_path, GOOD.replace("frames: 40", "frames: 500000"))
     with subprocess.Popen([sys.executable, "-m", "hwsim", "system", str(path)], stderr=subprocess.PIPE, text=True,
                           stdout=subprocess.PIPE) as started:  # fmt: skip
-        time.sleep(2.5)
+        while cpu_s(started.pid) < BUSY_S:
+            time.sleep(0.05)
         started.send_signal(signal.SIGINT)
         out, err = started.communicate(timeout=10)
     assert (started.returncode, out, err.strip()) == (130, "", "interrupted")

@@ -68,6 +68,8 @@ class Outcome:
     @property
     def bound(self) -> str:
         """What held it back: the closest limit, or that stages wait for one another although none is at its limit."""
+        if not self.limits:
+            return "nothing"
         closest = min(self.limits, key=lambda limit: limit.frames_per_s)
         if self.throughput_per_s >= NEAR * closest.frames_per_s:
             return closest.name
@@ -91,7 +93,8 @@ def limits(system: System, services: Services) -> tuple[Limit, ...]:
     """What each part of a system would allow, were nothing else in its way.
 
     A stage: workers * frames held / time of a turn; what is shared: how many there are over their use by a frame;
-    a camera: its rate. Without overlap: a batch over the sum of the times it spends in each stage.
+    a camera: its rate. Without overlap: a batch over the sum of the times it spends in each stage. What takes no time
+    limits nothing.
     """
     found = [Limit(f"stage {s.name}", _stage_rate(system, services, s)) for s in system.stages]
     found += [Limit(name, rate) for name, rate in _resource_rates(system, services).items()]
@@ -99,7 +102,7 @@ def limits(system: System, services: Services) -> tuple[Limit, ...]:
         found.append(Limit("the camera", system.frame_rate_hz))
     if not system.overlap:
         found.append(Limit("one batch after another", _serial_rate(system, services)))
-    return tuple(found)
+    return tuple(limit for limit in found if limit.frames_per_s < float("inf"))
 
 
 def _per_second(frames: float, ps: float) -> float:
@@ -254,10 +257,10 @@ def _at(system: System, services: Services, corner: Mapping[str, End]) -> dict[s
 def _spread(
     name: str, value: float, alone: Mapping[str, Sequence[Mapping[str, float]]], joint: Sequence[Mapping[str, float]]
 ) -> Spread:
-    reached = [value, *(f[name] for figures in alone.values() for f in figures), *(f[name] for f in joint)]
+    reached = [value, *(f[name] for figures in (*alone.values(), joint) for f in figures if name in f)]
     drivers = []
     for key, figures in alone.items():
-        ends = [value, *(f[name] for f in figures)]
+        ends = [value, *(f[name] for f in figures if name in f)]
         if 0 < min(ends) < max(ends):
             drivers.append((key, max(ends) / min(ends)))
     drivers.sort(key=lambda d: (-d[1], d[0]))
