@@ -6,15 +6,17 @@ tolerance, and the model, which is asked command by command.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from accelerators.skynet import commands
+from hwsim.config import load_design
 from hwsim.cosim.circuit import Event, Hdl, Image, Stimulus
 from hwsim.errors import bad_input
 from hwsim.model import Program
-from rtl_models.skynet import data, images, layers, timeline
+from rtl_models.skynet import blocks, data, images, layers, timeline
 from rtl_models.skynet.data import Task
 from rtl_models.skynet.layers import Kind, Layer
 
@@ -52,6 +54,7 @@ class SkyNetCircuit:
     counters: ClassVar[Mapping[str, str]] = {name: f"count_{name}" for name in COUNTED}
     built_for: ClassVar[Mapping[str, Any]] = {"run_gap": 0}
     Task: ClassVar[type] = Task
+    deep_table: ClassVar[Path] = blocks.TABLE
 
     def check(self, design: Any, task: Task) -> None:
         """Raises InputError where the design or the layers are beyond the circuit."""
@@ -83,6 +86,21 @@ class SkyNetCircuit:
     def trace(self, design: Any, task: Task, seed: int) -> Iterable[Event]:
         """The events of README.md's rules."""
         return timeline.events(design, data.planned(design, task))
+
+    def deep(self) -> Iterator[dict[str, str]]:
+        """The lines of resources.csv, synthesized anew: some minutes for each of the large ones."""
+        return (blocks.row(self.hdl, subject) for subject in blocks.subjects())
+
+    def deep_lines(self) -> list[str]:
+        """The model's resources beside those of resources.csv."""
+        return blocks.summary(datapaths())
+
+
+def datapaths() -> list[blocks.Estimate]:
+    """Every synthesized datapath beside the model's figures."""
+    base = load_design(FOLDER / "circuit.yaml").design
+    lines = (line for line in blocks.read_table() if line["block"] == "engine")
+    return [blocks.estimate(line, replace(base, **blocks.parameters_of(line))) for line in lines]
 
 
 def engine_layer(layer: Layer, lanes: int) -> commands.EngineLayer:

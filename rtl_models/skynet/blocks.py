@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from accelerators.skynet import resources as estimates
 from hwsim.cosim.circuit import Hdl
 from hwsim.cosim.resources import resources
 
@@ -122,3 +123,53 @@ def parameters_of(line: Mapping[str, str]) -> dict[str, int]:
     """The parameters of a line."""
     pairs = (pair.split("=") for pair in line["parameters"].split())
     return {key: int(value) for key, value in pairs}
+
+
+# --- estimates ----------------------------------------------------------------------------------------------------
+
+
+class Estimate(NamedTuple):
+    """A datapath: what Yosys counts of it, and what the model says."""
+
+    name: str
+    held_out: bool
+    luts: tuple[int, int]
+    dsps: tuple[int, int]
+    block_rams: tuple[int, int]
+
+    @property
+    def lut_error(self) -> float:
+        """Of the model's look-up tables, as a share."""
+        return self.luts[1] / self.luts[0] - 1
+
+
+def estimate(line: Mapping[str, str], design: Any) -> Estimate:
+    """A line of an `engine` beside the model's figures for `design`, which has its parameters."""
+    return Estimate(
+        line["name"],
+        line["held_out"] == "true",
+        (int(line["luts"]) + int(line["memory_luts"]), estimates.datapath_luts(design)),
+        (int(line["dsps"]), estimates.dsps(design)),
+        (int(line["block_rams_18k"]), estimates.buffer_bram18s(design)),
+    )
+
+
+def summary(found: Sequence[Estimate]) -> list[str]:
+    """What the validation page says of the datapaths, as Markdown."""
+    return [
+        f"Resources of {len(found)} datapaths (both engines, buffers, outlet) by the model against Yosys ({read_table()[0]['tool']}; "
+        "`resources.csv`, which has their parts, loader, control and sequencer too):",
+        "",
+        "| lanes-inputs-outputs-interval, tile, formats | | DSP | block RAM (18 Kb) | LUT | error |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+        *(
+            f"| {one.name.removeprefix('engine-')} | {'held out' if one.held_out else 'fitted'} | {_pair(one.dsps)} "
+            f"| {_pair(one.block_rams)} | {_pair(one.luts)} | {one.lut_error:+.1%} |"
+            for one in found
+        ),
+    ]
+
+
+def _pair(pair: tuple[int, int]) -> str:
+    counted, said = pair
+    return f"{said:,}" if counted == said else f"{said:,} for {counted:,}"

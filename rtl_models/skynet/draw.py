@@ -54,12 +54,14 @@ DEVELOPMENT = (
 )  # fmt: skip
 HELD_OUT = (Build(4, 4, 2, 2), Build(16, 16, 8, 2), Build(8, 8, 8, 8, tuple(WIDE.items())))
 BUILDS = (*DEVELOPMENT, *HELD_OUT)
-TOLERANCE = {"mape": "0.05 %", "p95": "0.1 %", "worst": "0.5 %",
-             "reason": "the page leaves nothing open, but a load that waits for DRAM may be rounded by a cycle"}  # fmt: skip
+TOLERANCE = {"mape": "0 %", "p95": "0 %", "worst": "0 %",
+             "reason": "README.md has a closed form of every command, and the model has nothing coarser"}  # fmt: skip
 SPLIT = """\
 split: >-
   Held out are three whole shapes of the engines, l4i4o2p2, l16i16o8p2 and l8i8o8p8f10, the last with wider numbers. The split
-  was committed before the model ran a case.
+  was committed before the model ran a case. Model and circuit agreed on every case the first time they were compared, so
+  nothing was mended after; the circuit had been held to the formulas of its page alone, on all cases, before that. The last four corners, short ones for
+  seeded mistakes of the circuit to show in, were added later.
 """
 HEAD = """\
 # Cases of the SkyNet circuit. Written by draw.py; edit that, not this.
@@ -227,6 +229,12 @@ def corners() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
                          "tile_rows": 4, "tile_columns": 4, "pooled": True, "stored": False, "overlap": True}, {}  # fmt: skip
     yield "pointwise-tiles", {"what": "pointwise", "height": 7, "width": 9, "channels": 9, "outputs": 9, "tile_rows": 4,
                               "tile_columns": 6, "pooled": True, "overlap": True, "frames_x": 2}, {}  # fmt: skip
+    yield "last-word", {"what": "bundle", "height": 4, "width": 4, "channels": 5, "outputs": 3, **tiles, "pooled": True,
+                        "stored": False, "overlap": True, "relu": False}, {"port_bits": 0}  # fmt: skip
+    yield "waiting-layers", {"what": "bypass", "height": 2, "width": 3, "channels": 3, "outputs": 3, "overlap": True}, {}
+    yield "border", {"what": "depthwise", "height": 3, "width": 3, "channels": 3, **tiles}, {}
+    yield "odd-pool", {"what": "pointwise", "height": 3, "width": 3, "channels": 3, "outputs": 7, **tiles, "pooled": True,
+                       "stored": False}, {}  # fmt: skip
 
 
 def corner_design(build: Build, fields: Mapping[str, int]) -> dict[str, Any]:

@@ -87,6 +87,7 @@ module engine_control #(
   assign last_pixel = pixel == pixels - 32'd1;
 
   // --- phases ---
+  logic full_next;                              // the store of the map goes to its next word
   logic bias_last, taps_last, tail_last, copy_last, run_last, pass_last, drain_last, full_last, pool_last;
 
   assign bias_last = active && now == BIAS && pixel + 32'd2 >= pixels;
@@ -167,7 +168,7 @@ module engine_control #(
                     : bundle ? pixel : row + 32'(x) + tile_width + 32'd3;
 
   // --- stores ---
-  logic        full_next, full_ends, own, in_frame, interior, pool_next;
+  logic        full_ends, own, in_frame, interior, pool_next;
   logic [15:0] beat, cell_x, pool_y, pool_x, pool_cycles;
   logic [31:0] frame, pixel_y, pixel_x, pool_pixel, map_y, map_x, full_address, pool_address, pool_height, pool_width;
 
