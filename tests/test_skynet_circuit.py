@@ -73,7 +73,8 @@ def test_the_cases_vary_all_that_the_page_names() -> None:
                 "pooled": bool(layer.pooled), "both": bool(layer.pooled and layer.target), "remainder": any(rest),
                 "odd": layer.height % 2 + layer.width % 2 > 0, "many tiles": layer.tiles > (1, 1),
                 "last tile hangs over": not layer.joined and layer.height % layer.pitch_y > 0,
-                "pitch below tile": layer.pitch_y < layer.tile_height, "several groups": sum(layer.channels) > case.design.lanes,
+                "pitch below tile": layer.pitch_y < layer.tile_height,
+                "several groups": sum(layer.channels) > case.design.lanes,
                 f"beta {timeline.beat_cycles(case.design)}": True, f"interval {case.design.dw_interval}": True,
             }.items() if holds)  # fmt: skip
     print(", ".join(f"{key} {n}" for key, n in sorted(found.items())))
@@ -135,7 +136,7 @@ def test_overlap_hides_loads_and_nothing_else() -> None:
 
 
 def test_the_weights_of_skynet_c_take_the_released_words() -> None:
-    """413 blocks of 32 words, 64 of 9, 106 of biases, 889,472 bytes; and a bias for the head, which the release has not."""
+    """413 blocks of 32 words, 64 of 9, 106 of biases, 889,472 bytes; and a bias for the head, not in the release."""
     plan = data.scaled_plan(1)
     numbers = fixed.quantize(network.fold(plan, network.random_state(plan, 1)))
     task = Task(What.NETWORK, 160, 320, 1, frames_y=2, frames_x=2, tile_rows=42, tile_columns=82, pitch_rows=40,
@@ -177,7 +178,9 @@ def test_a_map_lies_in_memory_as_the_page_says() -> None:
 
 def test_weights_lie_in_memory_command_by_command() -> None:
     rng = np.random.default_rng(6)
-    weights = data.Weights(rng.integers(-9, 9, (5, 3, 3)), rng.integers(-9, 9, 5), rng.integers(-9, 9, (6, 5)), rng.integers(-9, 9, 6))
+    weights = data.Weights(
+        rng.integers(-9, 9, (5, 3, 3)), rng.integers(-9, 9, 5), rng.integers(-9, 9, (6, 5)), rng.integers(-9, 9, 6)
+    )
     assert weights.depthwise is not None and weights.pointwise is not None
     assert weights.depthwise_bias is not None and weights.pointwise_bias is not None
     taps = unpacked(images.depthwise_words(weights, (5,), 4), 4)
@@ -220,7 +223,11 @@ def test_the_model_says_what_the_circuit_did() -> None:
     assert check_model(CIRCUIT) == []
     rows = list(golden().values())
     worst = max(abs(float(row["model_total"]) - float(row["rtl_total"])) for row in rows)
-    causes = [abs(float(row[f"model_{c}"]) - float(row[f"rtl_{c}"])) for row in rows for c in ("fill", "compute", "stall", "drain")]
+    causes = [
+        abs(float(row[f"model_{c}"]) - float(row[f"rtl_{c}"]))
+        for row in rows
+        for c in ("fill", "compute", "stall", "drain")
+    ]
     print(f"{len(rows)} cases; largest difference {worst:.0f} cycles in total, {max(causes):.0f} in a cause")
     assert worst == 0 and max(causes) == 0
 
@@ -344,8 +351,8 @@ def test_every_fault_of_the_model_is_caught(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 BEYOND = "engine-8-8-8-8-12-22-10-4-12-4-14-5"
-"""Held out, and 15.4 % off: in its types ReLU6 clips at 6, which the released ones never reach, so that none of the datapaths
-that were fitted has that comparison."""
+"""Held out, and 15.4 % off: in its types ReLU6 clips at 6, which the released ones never reach, so that none of the
+datapaths that were fitted has that comparison."""
 
 
 def test_the_table_has_every_block() -> None:
@@ -363,8 +370,10 @@ def test_resources_are_those_of_yosys() -> None:
         assert abs(one.block_rams[1] / one.block_rams[0] - 1) <= 0.05, one.name
     for held_out in (False, True):
         errors = [abs(one.lut_error) for one in found if one.held_out == held_out]
-        print(f"{'held out' if held_out else 'fitted'}: {len(errors)} datapaths, look-up tables {np.mean(errors):.1%} off "
-              f"on average, {max(errors):.1%} at most")  # fmt: skip
+        which = "held out" if held_out else "fitted"
+        print(
+            f"{which}: {len(errors)} datapaths, tables {np.mean(errors):.1%} off on average, {max(errors):.1%} at most"
+        )
     beyond = {one.name: abs(one.lut_error) for one in found if abs(one.lut_error) > 0.15}
     assert set(beyond) <= {BEYOND} and all(error < 0.16 for error in beyond.values())
 

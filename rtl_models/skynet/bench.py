@@ -1,7 +1,7 @@
 """The SkyNet circuit for the harness: what drives it, what must come out, and what the model says to the same case.
 
-Maps come from `accelerators.skynet.fixed`. Every counter has two oracles: README.md's formulas in `timeline`, which allow no
-tolerance, and the model, which is asked command by command.
+Maps come from `accelerators.skynet.fixed`. Every counter has two oracles: README.md's formulas in `timeline`, which
+allow no tolerance, and the model, which is asked command by command.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Blocks of the circuit that are synthesized, and what Yosys makes of them: resources.csv.
 
-The whole datapath (`engine`: both engines, buffers, outlet, weight registers) at many sizes, its parts by themselves, and
-the control (`loader`, `engine_control`, `walker`), whose multipliers are those of addresses. `hwsim validate --deep`
-makes the table anew.
+The whole datapath (`engine`: both engines, buffers, outlet, weight registers) at many sizes, its parts by themselves,
+and the control (`loader`, `engine_control`, `walker`), whose multipliers are those of addresses. `hwsim validate
+--deep` makes the table anew.
 """
 
 from __future__ import annotations
@@ -82,8 +82,20 @@ def parts() -> Iterator[Subject]:
                         ("released", (8, 16, 4)), ("narrow", (4, 8, 2)), ("released", (4, 2, 2)),
                         ("wide", (8, 8, 8)), ("released", (16, 8, 2))):  # fmt: skip
         fields = dict(zip(("inputs_per_cycle", "outputs_per_cycle", "pw_interval"), sizes, strict=True))
-        yield Subject("pointwise", fields | formats(name), sizes[0] * sizes[1] <= 32, sizes in ((4, 2, 2), (8, 8, 8), (16, 8, 2)))
-    for bits, depth in ((9, 336), (9, 3696), (12, 264), (12, 3444), (8, 3696), (10, 3696), (14, 3444), (9, 2048), (9, 2049)):
+        yield Subject(
+            "pointwise", fields | formats(name), sizes[0] * sizes[1] <= 32, sizes in ((4, 2, 2), (8, 8, 8), (16, 8, 2))
+        )
+    for bits, depth in (
+        (9, 336),
+        (9, 3696),
+        (12, 264),
+        (12, 3444),
+        (8, 3696),
+        (10, 3696),
+        (14, 3444),
+        (9, 2048),
+        (9, 2049),
+    ):
         yield Subject("tile_buffer", {"lanes": 2, "BITS": bits, "DEPTH": depth}, depth != 2048, bits in (10, 14))
 
 
@@ -91,7 +103,9 @@ def control() -> Iterator[Subject]:
     """What decides and addresses."""
     yield Subject("walker", {}, False)
     yield Subject("loader", {"lanes": 32}, False)
-    yield Subject("engine_control", {"lanes": 32, "inputs_per_cycle": 16, "outputs_per_cycle": 32, "pw_interval": 2}, False)
+    yield Subject(
+        "engine_control", {"lanes": 32, "inputs_per_cycle": 16, "outputs_per_cycle": 32, "pw_interval": 2}, False
+    )
 
 
 @lru_cache(maxsize=1)
@@ -157,8 +171,8 @@ def estimate(line: Mapping[str, str], design: Any) -> Estimate:
 def summary(found: Sequence[Estimate]) -> list[str]:
     """What the validation page says of the datapaths, as Markdown."""
     return [
-        f"Resources of {len(found)} datapaths (both engines, buffers, outlet) by the model against Yosys ({read_table()[0]['tool']}; "
-        "`resources.csv`, which has their parts, loader, control and sequencer too):",
+        f"Resources of {len(found)} datapaths (both engines, buffers, outlet) by the model against Yosys "
+        f"({read_table()[0]['tool']}; `resources.csv`, which has their parts, loader, control and sequencer too):",
         "",
         "| lanes-inputs-outputs-interval, tile, formats | | DSP | block RAM (18 Kb) | LUT | error |",
         "| --- | --- | ---: | ---: | ---: | ---: |",

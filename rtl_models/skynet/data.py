@@ -1,7 +1,7 @@
 """What a case of the SkyNet circuit computes: its task, its layers, its numbers, and the maps that must come out.
 
-Everything follows from the task, the design's sizes and the seed. Maps come from `accelerators.skynet.fixed`, which knows
-nothing of tiles, groups or commands.
+Everything follows from the task, the design's sizes and the seed. Maps come from `accelerators.skynet.fixed`, which
+knows nothing of tiles, groups or commands.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from accelerators.skynet import fixed, network
 from hwsim.config import Doc, Range
 from hwsim.pure import ceil_div
-from rtl_models.skynet.layers import BUFFERS, Kind, Layer, groups_of, joined, tiled
+from rtl_models.skynet.layers import BUFFERS, IMAGE_CHANNELS, Kind, Layer, groups_of, joined, tiled
 
 Codes = NDArray[np.int64]
 PUBLISHED = network.Plan()
@@ -32,7 +32,7 @@ class What(IntEnum):
     DEPTHWISE = 1
     POINTWISE = 2
     BYPASS = 3
-    """A map reordered and another one, both through depthwise convolutions into one map, and a pointwise one of that."""
+    """A map reordered and another, both through depthwise convolutions into one map, and a pointwise one of that."""
     NETWORK = 4
     """SkyNet C with a part of its channels, image to head."""
 
@@ -75,7 +75,7 @@ class Task:
         """Rules across fields: (key, rule, remedy) of each one broken."""
         if bool(self.outputs) != (self.what in (What.BUNDLE, What.POINTWISE, What.BYPASS)):
             yield "outputs", "channels out are those of a pointwise convolution", "Give them there, and only there."
-        if self.image and (self.what not in (What.BUNDLE, What.DEPTHWISE) or self.channels != network.IMAGE_CHANNELS):
+        if self.image and (self.what not in (What.BUNDLE, What.DEPTHWISE) or self.channels != IMAGE_CHANNELS):
             yield "image", "an image has 3 channels, and is read by bundle and depthwise", "Leave it out."
         if self.reorder and (self.what != What.DEPTHWISE or self.image):
             yield "reorder", "a depthwise layer reorders a map", "Leave it out."
@@ -125,7 +125,9 @@ class Run(NamedTuple):
 def formats_of(design: Any) -> fixed.Formats:
     """The design's number formats. Trees are wide enough never to saturate ahead of an accumulator."""
     fields = ("feature", "weight", "accumulator")
-    return fixed.Formats(**{f"{f}{rest}": getattr(design, f"{f}{rest}") for f in fields for rest in ("_bits", "_integer_bits")})
+    return fixed.Formats(
+        **{f"{f}{rest}": getattr(design, f"{f}{rest}") for f in fields for rest in ("_bits", "_integer_bits")}
+    )
 
 
 @lru_cache(maxsize=512)
@@ -171,12 +173,12 @@ def _pointwise_weights(
     return _drawn(rng, task, (outputs, channels), kind, channels**-0.5 * 0.9), _drawn(rng, task, (outputs,), kind, 0.5)
 
 
-def _each_frame(compute: Callable[[Codes], Codes], maps: Codes) -> Codes:
+def _each_frame(compute: Callable[[Any], Codes], maps: NDArray[Any]) -> Codes:
     return np.stack([compute(frame) for frame in maps])
 
 
 def _image(rng: np.random.Generator, task: Task) -> NDArray[np.uint8]:
-    shape = (task.frames_y * task.frames_x, network.IMAGE_CHANNELS, task.height, task.width)
+    shape = (task.frames_y * task.frames_x, IMAGE_CHANNELS, task.height, task.width)
     return rng.integers(0, 256, shape, dtype=np.uint8)
 
 
@@ -222,9 +224,7 @@ def _single(design: Any, task: Task, rng: np.random.Generator) -> Run:
     return Run((layer,), (weights,), maps, given, image, wanted)
 
 
-def _weights(
-    design: Any, task: Task, rng: np.random.Generator, kind: Kind, channels: int, outputs: int
-) -> Weights:
+def _weights(design: Any, task: Task, rng: np.random.Generator, kind: Kind, channels: int, outputs: int) -> Weights:
     depthwise = _depthwise_weights(rng, design, task, channels) if kind != Kind.POINTWISE else (None, None)
     pointwise = _pointwise_weights(rng, design, task, channels, outputs) if kind != Kind.DEPTHWISE else (None, None)
     return Weights(*depthwise, *pointwise)
@@ -278,7 +278,7 @@ def _bypass(design: Any, task: Task, rng: np.random.Generator) -> Run:
 
 def scaled_plan(divisor: int) -> network.Plan:
     """SkyNet C with a part of its channels."""
-    return network.Plan(tuple(ceil_div(c, divisor) for c in PUBLISHED.channels), ceil_div(PUBLISHED.last, divisor))  # type: ignore[arg-type]
+    return network.Plan(tuple(ceil_div(c, divisor) for c in PUBLISHED.channels), ceil_div(PUBLISHED.last, divisor))
 
 
 def _network(design: Any, task: Task, rng: np.random.Generator) -> Run:
@@ -322,7 +322,10 @@ class _NetworkBuilder:
         pairs = [pair for bundle in range(1, 4) for pair in self._early(bundle)]
         for bundle in (4, 5):
             source = "pool3" if bundle == 4 else "pw4"
-            pairs += [self._depthwise(f"dw{bundle}", source, f"dw{bundle}", 3), self._pointwise(f"pw{bundle}", f"dw{bundle}")]
+            pairs += [
+                self._depthwise(f"dw{bundle}", source, f"dw{bundle}", 3),
+                self._pointwise(f"pw{bundle}", f"dw{bundle}"),
+            ]
         pairs += self._behind_the_bypass()
         pairs.append(self._pointwise("head", "pw6"))
         return tuple(layer for layer, _ in pairs), tuple(weights for _, weights in pairs)
@@ -354,7 +357,7 @@ class _NetworkBuilder:
     def _early(self, bundle: int) -> list[tuple[Layer, Weights]]:
         """Bundles 1 to 3: tile by tile where their depthwise results find room, else layer by layer."""
         source = "image" if bundle == 1 else f"pool{bundle - 1}"
-        channels = (self._outputs(f"pw{bundle - 1}"),) if bundle > 1 else (network.IMAGE_CHANNELS,)
+        channels = (self._outputs(f"pw{bundle - 1}"),) if bundle > 1 else (IMAGE_CHANNELS,)
         keep = "pw3" if bundle == 3 else ""
         overlap = bundle == 1 and self.task.overlap
         if groups_of(channels, self.design.lanes) > BUFFERS - (2 if overlap else 1):
@@ -382,7 +385,9 @@ class _NetworkBuilder:
         """DW6 in two layers, of Bundle 3's map reordered and of Bundle 5's, into one map; and PW6."""
         third, fifth = self._outputs("pw3"), self._outputs("pw5")
         weight, bias = self.convolutions["dw6"].arrays()
-        first = Layer("dw6.reorder", Kind.DEPTHWISE, "pw3", "dw6", "", (third,), 4 * third, *self._size(3), reorder=True)
+        first = Layer(
+            "dw6.reorder", Kind.DEPTHWISE, "pw3", "dw6", "", (third,), 4 * third, *self._size(3), reorder=True
+        )
         second = Layer("dw6.direct", Kind.DEPTHWISE, "pw5", "dw6", "", (fifth,), fifth, *self._size(3),
                        first_group=groups_of((third,) * 4, self.design.lanes))  # fmt: skip
         return [

@@ -12,7 +12,7 @@ from scipy.stats import qmc
 
 from hwsim.errors import InputError
 from rtl_models.skynet import data, images, timeline
-from rtl_models.skynet.layers import check
+from rtl_models.skynet.layers import check, groups_in
 
 Case = dict[str, Any]
 
@@ -38,7 +38,7 @@ class Build(NamedTuple):
 
     @property
     def family(self) -> str:
-        """Its name: lanes, inputs, outputs, interval, and the bits of a feature where they are not the released ones."""
+        """Its name: lanes, inputs, outputs, interval, and the bits of a feature where not the released ones."""
         bits = dict(self.formats).get("feature_bits")
         name = f"l{self.lanes}i{self.inputs_per_cycle}o{self.outputs_per_cycle}p{self.pw_interval}"
         return name + (f"f{bits}" if bits else "")
@@ -58,18 +58,18 @@ TOLERANCE = {"mape": "0 %", "p95": "0 %", "worst": "0 %",
              "reason": "README.md has a closed form of every command, and the model has nothing coarser"}  # fmt: skip
 SPLIT = """\
 split: >-
-  Held out are three whole shapes of the engines, l4i4o2p2, l16i16o8p2 and l8i8o8p8f10, the last with wider numbers. The split
-  was committed before the model ran a case. Model and circuit agreed on every case the first time they were compared, so
-  nothing was mended after; the circuit had been held to the formulas of its page alone, on all cases, before that. The last four corners, short ones for
-  seeded mistakes of the circuit to show in, were added later.
+  Held out are three whole shapes of the engines, l4i4o2p2, l16i16o8p2 and l8i8o8p8f10, the last with wider numbers. The
+  split was committed before the model ran a case. Model and circuit agreed on every case the first time they were
+  compared, so nothing was mended after; the circuit had been held to the formulas of its page alone, on all cases,
+  before that. The last four corners, short ones for seeded mistakes of the circuit to show in, were added later.
 """
 HEAD = """\
 # Cases of the SkyNet circuit. Written by draw.py; edit that, not this.
 #
 # s...     {sobol} points of a Sobol sequence (scipy.stats.qmc.Sobol, scrambled, seed {seed}) over {dimensions}
 #          dimensions: {names}.
-#          A point that asks for more than the buffers hold, or for more than {longest} cycles by README.md, is passed over
-#          ({passed} of {points}).
+#          A point that asks for more than the buffers hold, or for more than {longest} cycles by README.md, is passed
+#          over ({passed} of {points}).
 # layer... every layer of SkyNet C at a quarter of its channels, 24 x 40 pixels and 2 x 2 frames; on two builds.
 # network  all of them in one run, image to head; on two builds.
 # others   named corners, each on a development build and a held-out one.
@@ -115,7 +115,9 @@ def task_of(p: Mapping[str, float], build: Build) -> dict[str, Any]:
     if p["source"] * 7 % 1 < 0.2:
         task["relu"] = False
     joined = not pooled and p["joined"] < (0.25 if what == "bundle" else 0.6)
-    return task | (joined_sizes(p, frames) if joined else split_sizes(p, pooled)) | {"values": chosen(p["values"], VALUES)}
+    return (
+        task | (joined_sizes(p, frames) if joined else split_sizes(p, pooled)) | {"values": chosen(p["values"], VALUES)}
+    )
 
 
 def joined_sizes(p: Mapping[str, float], frames: tuple[int, int]) -> dict[str, int]:
@@ -127,7 +129,9 @@ def joined_sizes(p: Mapping[str, float], frames: tuple[int, int]) -> dict[str, i
 def split_sizes(p: Mapping[str, float], pooled: bool) -> dict[str, int]:
     """Frames cut into tiles, whose pitch may be smaller; even where it is pooled."""
     rows, columns = between(p["tile_rows"], 2, TILE[0]), between(p["tile_columns"], 2, TILE[1])
-    pitch = (rows, columns) if p["pitch"] < 0.5 else (max(2, rows - between(p["pitch"] * 2 - 1, 0, 3)), max(2, columns - 2))
+    pitch = (
+        (rows, columns) if p["pitch"] < 0.5 else (max(2, rows - between(p["pitch"] * 2 - 1, 0, 3)), max(2, columns - 2))
+    )
     if pooled:
         pitch = (pitch[0] // 2 * 2, pitch[1] // 2 * 2)
     return {
@@ -147,7 +151,17 @@ def design_of(p: Mapping[str, float], build: Build) -> dict[str, Any]:
 
 def as_design(fields: Mapping[str, Any]) -> SimpleNamespace:
     """What the circuit's side needs of a design."""
-    return SimpleNamespace(**{**RELEASED, "image_interval": 1, "dw_interval": 1, "latency": 12, "tile_height": TILE[0], "tile_width": TILE[1], **fields})
+    return SimpleNamespace(
+        **{
+            **RELEASED,
+            "image_interval": 1,
+            "dw_interval": 1,
+            "latency": 12,
+            "tile_height": TILE[0],
+            "tile_width": TILE[1],
+            **fields,
+        }
+    )
 
 
 def runs(case: Case) -> bool:
@@ -168,9 +182,9 @@ def words_of(design: Any, layers: Sequence[Any]) -> int:
     """More than the case takes of memory: every map as large as its layer's, twice over, and the weights."""
     total = 0
     for layer in layers:
-        groups = timeline.groups_in(layer, design.lanes) + layer.outputs // design.lanes + 1
+        groups = groups_in(layer, design.lanes) + layer.outputs // design.lanes + 1
         total += 2 * layer.frames * groups * layer.height * layer.width
-        total += groups * 10 + timeline.groups_in(layer, design.lanes) * (layer.outputs + 2 * design.lanes)
+        total += groups * 10 + groups_in(layer, design.lanes) * (layer.outputs + 2 * design.lanes)
     return total
 
 
@@ -197,7 +211,10 @@ def network_layers() -> Iterator[tuple[str, dict[str, Any]]]:
     first, second, third, fourth, fifth = (c // 4 for c in data.PUBLISHED.channels)
     frames = {"frames_y": 2, "frames_x": 2}
     bundle = {"what": "bundle", **frames, **SPLIT_TILES, "pooled": True, "stored": False}
-    yield "bundle1", {**bundle, "height": 24, "width": 40, "channels": 3, "outputs": first, "image": True, "overlap": True}
+    yield (
+        "bundle1",
+        {**bundle, "height": 24, "width": 40, "channels": 3, "outputs": first, "image": True, "overlap": True},
+    )
     yield "bundle2", {**bundle, "height": 12, "width": 20, "channels": first, "outputs": second}
     yield "bundle3", {**bundle, "height": 6, "width": 10, "channels": second, "outputs": third, "stored": True}
     late = {**frames, "height": 3, "width": 5, "overlap": True}
@@ -217,24 +234,37 @@ def corners() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     yield "least-tile", {"what": "bundle", **small, **tiles, "outputs": 7, "pooled": True}, {}
     yield "one-row", {"what": "depthwise", "height": 1, "width": 9, "channels": 5}, {}
     yield "one-column", {"what": "pointwise", "height": 9, "width": 1, "channels": 5, "outputs": 3}, {}
-    yield "one-pixel-frames", {"what": "depthwise", "height": 1, "width": 1, "frames_y": 2, "frames_x": 2, "channels": 6}, {}
+    yield (
+        "one-pixel-frames",
+        {"what": "depthwise", "height": 1, "width": 1, "frames_y": 2, "frames_x": 2, "channels": 6},
+        {},
+    )
     yield "fast-port", {"what": "bundle", **small, "tile_rows": 4, "tile_columns": 6, "outputs": 9, "pooled": True,
                         "overlap": True}, {"port_bits": 0}  # fmt: skip
     yield "slow-port", {"what": "depthwise", **small, "overlap": True, "channels": 17}, {"port_bits": 1}
     yield "largest-tile", {"what": "depthwise", "height": TILE[0], "width": TILE[1], "channels": 5, "overlap": True}, {}
-    yield "all-saturate", {"what": "bundle", **small, "tile_rows": 4, "tile_columns": 6, "outputs": 9, "values": "any"}, {}
+    yield (
+        "all-saturate",
+        {"what": "bundle", **small, "tile_rows": 4, "tile_columns": 6, "outputs": 9, "values": "any"},
+        {},
+    )
     yield "all-halves", {"what": "bypass", "height": 3, "width": 4, "channels": 3, "outputs": 9, "values": "halves"}, {}
     yield "no-relu", {"what": "pointwise", **small, "outputs": 9, "relu": False, "values": "any"}, {}
     yield "odd-pooled", {"what": "bundle", "height": 7, "width": 9, "channels": 3, "outputs": 5, "image": True,
-                         "tile_rows": 4, "tile_columns": 4, "pooled": True, "stored": False, "overlap": True}, {}  # fmt: skip
+                         "tile_rows": 4, "tile_columns": 4, "pooled": True, "stored": False,
+                         "overlap": True}, {}  # fmt: skip
     yield "pointwise-tiles", {"what": "pointwise", "height": 7, "width": 9, "channels": 9, "outputs": 9, "tile_rows": 4,
                               "tile_columns": 6, "pooled": True, "overlap": True, "frames_x": 2}, {}  # fmt: skip
     yield "last-word", {"what": "bundle", "height": 4, "width": 4, "channels": 5, "outputs": 3, **tiles, "pooled": True,
                         "stored": False, "overlap": True, "relu": False}, {"port_bits": 0}  # fmt: skip
-    yield "waiting-layers", {"what": "bypass", "height": 2, "width": 3, "channels": 3, "outputs": 3, "overlap": True}, {}
+    yield (
+        "waiting-layers",
+        {"what": "bypass", "height": 2, "width": 3, "channels": 3, "outputs": 3, "overlap": True},
+        {},
+    )
     yield "border", {"what": "depthwise", "height": 3, "width": 3, "channels": 3, **tiles}, {}
-    yield "odd-pool", {"what": "pointwise", "height": 3, "width": 3, "channels": 3, "outputs": 7, **tiles, "pooled": True,
-                       "stored": False}, {}  # fmt: skip
+    yield "odd-pool", {"what": "pointwise", "height": 3, "width": 3, "channels": 3, "outputs": 7, **tiles,
+                       "pooled": True, "stored": False}, {}  # fmt: skip
 
 
 def corner_design(build: Build, fields: Mapping[str, int]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Memory contents of a case: weights and maps as words, the descriptors of the layers, and the words that must come out.
+"""Memory contents of a case: weights and maps as words, descriptors of the layers, and the words that must come out.
 
 Layout and fields are those of README.md and of hdl/layer_fields.sv.
 """
@@ -21,8 +21,8 @@ IMAGE_BYTES = 1 << 18
 MOST_LAYERS = 64
 FIELDS = (
     "kind", "flags", "groups_in", "groups_out", "height", "width", "tile_height", "tile_width", "pitch_y", "pitch_x",
-    "frames_y", "frames_x", "source", "source_groups", "target", "target_groups", "target_first", "pooled", "dw_weights",
-    "pw_weights", "tiles_y", "tiles_x",
+    "frames_y", "frames_x", "source", "source_groups", "target", "target_groups", "target_first", "pooled",
+    "dw_weights", "pw_weights", "tiles_y", "tiles_x",
 )  # fmt: skip
 
 
@@ -100,7 +100,9 @@ def flags(layer: Layer) -> int:
     return sum(int(bit) << at for at, bit in enumerate(bits))
 
 
-def descriptor(layer: Layer, lanes: int, maps: Mapping[str, Map], at: Mapping[str, int], weights: Sequence[int]) -> list[int]:
+def descriptor(
+    layer: Layer, lanes: int, maps: Mapping[str, Map], at: Mapping[str, int], weights: Sequence[int]
+) -> list[int]:
     """The words of a layer's descriptor. at: addresses of maps; weights: those of its two blocks."""
     target = groups_of(maps[layer.target].parts, lanes) if layer.target else 0
     tiles = layer.tiles
@@ -118,8 +120,9 @@ def descriptor(layer: Layer, lanes: int, maps: Mapping[str, Map], at: Mapping[st
 
 
 def memory(design: Any, run: Run) -> Memory:
-    """Weights, then given maps, then room for the results. Raises InputError where a memory of the bench is too small."""
-    lanes, words = design.lanes, []
+    """Weights, given maps, room for the results. Raises InputError where a memory of the bench is too small."""
+    lanes = design.lanes
+    words: list[int] = []
     blocks = []
     for layer, weights in zip(run.layers, run.weights, strict=True):
         depthwise = depthwise_words(weights, input_parts(layer), lanes) if layer.kind != Kind.POINTWISE else []
@@ -130,7 +133,8 @@ def memory(design: Any, run: Run) -> Memory:
     for name, codes in run.given.items():
         at[name] = len(words)
         words += map_words(codes, run.maps[name].parts, lanes)
-    base, results = len(words), []
+    base = len(words)
+    results: list[int] = []
     for name, codes in run.wanted.items():
         at[name] = base + len(results)
         results += map_words(codes, run.maps[name].parts, lanes)

@@ -173,7 +173,11 @@ def _rules(layer: Layer, design: Any) -> Iterator[tuple[bool, object, str]]:
     yield (layer.pitch_y > tile[0] or layer.pitch_x > tile[1], (layer.pitch_y, layer.pitch_x),
            "the pitch is at most the tile")  # fmt: skip
     pools = bool(layer.pooled)
-    yield pools and bool(layer.pitch_y % 2 or layer.pitch_x % 2), (layer.pitch_y, layer.pitch_x), "pooling needs an even pitch"
+    yield (
+        pools and bool(layer.pitch_y % 2 or layer.pitch_x % 2),
+        (layer.pitch_y, layer.pitch_x),
+        "pooling needs an even pitch",
+    )
     yield pools and layer.joined, "pooled", "nothing is pooled in a joined layer"
     yield layer.reorder and layer.kind != Kind.DEPTHWISE, layer.kind.name, "reorder is a way to load depthwise layers"
     most = BUFFERS - (2 if layer.overlap else 1)

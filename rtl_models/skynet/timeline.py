@@ -106,7 +106,8 @@ def counts_of(design: Any, layer: Layer, command: Command) -> dict[str, int]:
     image, tile = command.depthwise and layer.image, has_tile(layer, command)
     counts = {
         "commands": 1,
-        "dram_read_bits": word * words + (IMAGE_CHANNELS * IMAGE_BITS * cells if image else word * cells if tile else 0),
+        "dram_read_bits": word * words
+        + (IMAGE_CHANNELS * IMAGE_BITS * cells if image else word * cells if tile else 0),
         "dram_read_runs": 1 + (IMAGE_CHANNELS * rows if image else rows if tile else 0),
         "dram_write_bits": word * (cells * full + layer.pooled_pixels * pooled),
         "dram_write_runs": rows * full + layer.pitch_y // 2 * pooled,
@@ -197,8 +198,9 @@ def events(design: Any, layers: Sequence[Layer]) -> list[Event]:
     """The log of a run."""
     found = []
     for k, (command, cycles, at) in enumerate(placed(design, layers)):
-        found += [Event(at.load, "load", (k,)), Event(at.loaded + design.latency, "ready", (k,)), Event(at.work, "work", (k,)),
-                  Event(at.worked - 1, "free", (k,)), Event(at.done - 1, "done", (k,))]  # fmt: skip
+        first = {"load": at.load, "ready": at.loaded + design.latency, "work": at.work, "free": at.worked - 1,
+                 "done": at.done - 1}  # fmt: skip
+        found += [Event(cycle, name, (k,)) for name, cycle in first.items()]
         if cycles.store:
             found.append(Event(at.worked, "store", (k,)))
         if command.closes_layer:

@@ -23,8 +23,8 @@ from rtl_models.skynet.bench import CIRCUIT, SkyNetCircuit
 from rtl_models.skynet.data import What
 
 QUICK = ("l8i4o8p2", "l4i2o4p1", "l4i4o2p2")
-"""Families for every day: the released engine scaled to a quarter, with the whole network; and two small ones, the last held
-out."""
+"""Families for every day: the released engine scaled to a quarter, with the whole network; and two small ones, the last
+held out."""
 ON_ICARUS = 2
 """Cases of each build."""
 
@@ -111,8 +111,8 @@ CASES = (
     "last-word-l8i4o8p2", "s054", "s234", "waiting-layers-l8i8o4p1", "border-l4i2o4p1", "odd-pool-l4i4o2p2",
     "all-saturate-l8i8o4p1", "s188", "odd-pooled-l8i2o8p4",
 )  # fmt: skip
-"""Short ones, those that show most first: ports of one cycle a word and slower, bundles from image and map, reorder, tiles that hang
-over, several groups, loads under work, formats in which ReLU6 clips at 6."""
+"""Short ones, those that show most first: ports of one cycle a word and slower, bundles from image and map, reorder,
+tiles that hang over, several groups, loads under work, formats in which ReLU6 clips at 6."""
 
 
 class Mistake(NamedTuple):
@@ -127,7 +127,8 @@ class Mistake(NamedTuple):
 MISTAKES = (
     Mistake("halves are rounded down", "round_saturate.sv", "(BITS'(1) << (RIGHT > 0 ? RIGHT - 1 : 0)) : '0",
             "(BITS'(1) << (RIGHT > 0 ? RIGHT - 1 : 0)) - BITS'(1) : '0"),
-    Mistake("negative results saturate one off", "round_saturate.sv", "OUT_BITS'(-MOST - BITS'(1))", "OUT_BITS'(-MOST)"),
+    Mistake("negative results saturate one off", "round_saturate.sv",
+            "OUT_BITS'(-MOST - BITS'(1))", "OUT_BITS'(-MOST)"),
     Mistake("ReLU6 does not clip at 6", "relu6.sv", "WIDE'(in) > SIX ? BITS'(SIX) : in", "in"),
     Mistake("bundles keep negative results", "depthwise.sv", "tail ? clipped : after", "tail ? partial : after"),
     Mistake("a depthwise operand without sign", "depthwise.sv", "$signed(operands[k*feature_bits+:feature_bits])",
@@ -135,13 +136,14 @@ MISTAKES = (
     Mistake("a tree forgets its last input", "pointwise.sv", "k < inputs_per_cycle; k++) total",
             "k < inputs_per_cycle - 1; k++) total"),
     Mistake("the head is clipped too", "outlet.sv", ".enable(relu)", ".enable(1'b1)"),
-    Mistake("the last word is the next command's", "engine.sv", ".from_features(depthwise_1)", ".from_features(depthwise)"),
+    Mistake("the last word is the next command's", "engine.sv",
+            ".from_features(depthwise_1)", ".from_features(depthwise)"),
     Mistake("the image leaves other lanes as they were", "engine.sv",
             "write_tile || (write_image && channel == '0) ? '1 :", "write_tile ? '1 :"),
     Mistake("weights are transposed", "engine.sv", "copy_index / 16'(outputs_per_cycle)",
             "copy_index % 16'(inputs_per_cycle)"),
     Mistake("taps are transposed", "engine_control.sv",
-            "row + 32'(x) + tap_y * (tile_width + 32'd2) + tap_x", "row + 32'(x) + tap_x * (tile_width + 32'd2) + tap_y"),
+            "tap_y * (tile_width + 32'd2) + tap_x", "tap_x * (tile_width + 32'd2) + tap_y"),
     Mistake("a cycle of pipeline too many", "engine_control.sv", "DRAIN_CYCLES = 4", "DRAIN_CYCLES = 5"),
     Mistake("a cycle of bias too many", "engine_control.sv", "pixel + 32'd2 >= pixels", "pixel + 32'd2 > pixels"),
     Mistake("a pooled word takes a cycle on a fast port", "engine_control.sv",
@@ -160,7 +162,8 @@ MISTAKES = (
     Mistake("loads are ready a cycle early", "skynet.sv", "ready_at[load_command[0]] <= cycle + 48'd1 + 48'(latency)",
             "ready_at[load_command[0]] <= cycle + 48'(latency)"),
     Mistake("stall counted as drain", "counters.sv", "else if (last_store)", "else if (!last_store)"),
-    Mistake("results read without count", "engine.sv", "+ (tap_1 || tail_1 ? 16'(lanes) : '0);", "+ (tap_1 ? 16'(lanes) : '0);"),
+    Mistake("results read without count", "engine.sv",
+            "+ (tap_1 || tail_1 ? 16'(lanes) : '0);", "+ (tap_1 ? 16'(lanes) : '0);"),
 )  # fmt: skip
 
 
