@@ -279,6 +279,12 @@ def test_a_sum_of_maps_is_two_unit_passes_a_group() -> None:
     assert stages_of("efficientnet-lite0", "_blocks.9.add") == [("pointwise", 2, 4)]
 
 
+def test_a_sum_fills_up_channels_by_weights_of_zero() -> None:
+    """BlazeFace widens 24 channels to 28, which are one group, and 48 to 56, which are two."""
+    assert stages_of("blazeface", "blocks.1.add") == [("pointwise", 2, 1)]
+    assert stages_of("blazeface", "blocks.6.add") == [("pointwise", 2, 2)]
+
+
 def test_a_linear_head_is_a_pointwise_layer_of_one_pixel_a_frame() -> None:
     assert stages_of("mobilenet-v1-1.0-224", "network.fc") == [("pointwise", 32, 32)]
     last = lowered("mobilenet-v1-1.0-224").stages[-1].layer

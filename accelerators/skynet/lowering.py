@@ -351,13 +351,15 @@ class Lowering:
         if function in CLAMPS and len(values) == 1:
             self.clamp(item, values[0], out)
             return
-        if function == "add" and len(values) == 2:
+        if function == "add" and len(values) == 2 and self.shape(values[0]) == self.shape(values[1]):
             one, other = (self.on_map(self.source(item, name), item.layer) for name in values)
-            if one.channels == other.channels and one[1:] == other[1:]:
+            if one[1:] == other[1:]:
+                # An operand may be filled up with channels of zeros: its pass over them has weights of zero.
+                most = max((one, other), key=lambda found: found.channels)
                 both = Map((*one.parts, *other.parts), one.height, one.width)
-                count = groups(one.parts, self.design.lanes)
+                count = max(groups(found.parts, self.design.lanes) for found in (one, other))
                 at = self.pointwise(both, one.height, one.width, 2, count, item.layer)
-                self.maps[out] = Map((Part(one.channels, at),), one.height, one.width)
+                self.maps[out] = Map((Part(most.channels, at),), one.height, one.width)
                 return
         raise _refused(self.workload, item, f"the engine has no {function or 'such'} of these operands")
 
