@@ -7,6 +7,7 @@ import itertools
 import random
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -212,6 +213,28 @@ def test_frame_rate_beside_the_published_one() -> None:
     print("factors:", {name: round(factor, 3) for name, factor in latency.drivers})
     assert low < PUBLISHED_FPS < high
     assert value == pytest.approx(38.75, abs=0.01)
+
+
+def test_the_causes_of_the_gap_are_those_of_the_readme() -> None:
+    """Each cause alone: frames a second, milliseconds a batch more, share of what is missing to the published rate."""
+    page = (Path(resources.__file__).parent / "README.md").read_text(encoding="utf-8").split("## The gap")[1]
+    base = skynet().latency_s.value
+    gap = 4 / PUBLISHED_FPS - base
+    causes = {
+        "`pw_interval` 4": "pw_interval=4", "no overlap in Bundles 4": "overlap_single=false",
+        "host gap": "host_gap=40 ms",
+        "`dw_interval` 2": "dw_interval=2", "no overlap in Bundle 1": "overlap_image=false",
+        "`run_gap` 60": "run_gap=60",
+        "`image_interval` 4": "image_interval=4", "`latency` 120": "latency=120",
+    }  # fmt: skip
+    for cause, override in causes.items():
+        [row] = [line for line in page.splitlines() if line.startswith(f"| {cause}")]
+        taken = skynet(override).latency_s.value
+        more = taken - base
+        assert [c.strip() for c in row.strip("|").split("|")][1:] == [
+            f"{4 / taken:.2f}", f"+{more * 1e3:.1f}", f"{100 * more / gap:.0f} %",
+        ]  # fmt: skip
+    assert f"{gap * 1e3:.1f} ms are missing" in page
 
 
 def test_energy_beside_that_of_the_board() -> None:
