@@ -171,6 +171,18 @@ def lowered(workload: str, *overrides: str) -> Lowering:
     return made
 
 
+def test_the_page_shows_what_other_networks_take() -> None:
+    page = (Path(resources.__file__).parent / "README.md").read_text(encoding="utf-8")
+    table = page.split("| frames a second |")[1].split("\n\n")[0].splitlines()
+    designs = [cell.strip(" `") for cell in table[0].split("|")[:-1]]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[2:]]
+    assert len(designs) == 4 and len(rows) == 7
+    for network, *quoted in rows:
+        for name, text in zip(designs, quoted, strict=True):
+            frames = design_of(name).batch_rows * design_of(name).batch_columns
+            assert f"{frames / skynet(workload=network, name=name).latency_s.value:.1f}" == text, (network, name)
+
+
 def test_tiles_groups_and_stores_are_those_of_the_published_schedule() -> None:
     stages = lowered("skynet-c").stages
     seen = [(s.layer.kind.value, s.layer.tiling.tiles, s.layer.groups, s.layer.outputs) for s in stages]
