@@ -64,6 +64,32 @@ class TestGpu(ModelSuite):
     agreement_rows: ClassVar[int] = 30_000
 
 
+# --- datasheets -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("design", "clock_mhz", "cores", "teraflops", "gigabytes_per_s"),
+    [
+        ("jetson-tx2", 1300, 256, 0.665, 58.3),
+        ("titan-xp-tiled", 1582, 3840, 12.15, 547.7),
+        ("tesla-v100", 1455, 5120, 15.0, 900.0),
+        ("tesla-v100-fp16", 1455, 5120, 120.0, 900.0),
+    ],
+)
+def test_peaks_are_those_that_are_advertised(
+    design: str, clock_mhz: int, cores: int, teraflops: float, gigabytes_per_s: float
+) -> None:
+    """Two operations a multiply-accumulate; without tensor cores, one of them a core and cycle."""
+    d = load_design(design).design
+    assert d.clock_khz == 1_000 * clock_mhz
+    assert d.multiprocessors * d.lanes == cores
+    peak = 2 * d.multiprocessors * d.product_macs_per_cycle * d.clock_khz * 1e3
+    assert peak == pytest.approx(teraflops * 1e12, rel=0.01)
+    assert d.memory_bandwidth_bits_per_s == pytest.approx(8e9 * gigabytes_per_s)
+    if d.operand_bits == 32:
+        assert d.product_macs_per_cycle == d.lanes
+
+
 # --- products ---------------------------------------------------------------------------------------------------
 
 
