@@ -392,7 +392,8 @@ def test_a_sweep_tries_every_combination_and_keeps_what_nothing_beats() -> None:
         ("overlap", "yes", "must be true or false"),
         ("s9.queue", "4", "no such choice"),
         ("frame_rate", "30", "a unit is needed"),
-        ("frame_rate", "-1 Hz", "must be from 0"),
+        ("frame_rate", "-1 Hz", "must be 0 Hz, or from"),
+        ("frame_rate", "1e-300 Hz", "must be 0 Hz, or from 1e-06 to 1e+09 Hz"),
     ],
 )
 def test_a_wrong_choice_is_named(key: str, text: str, message: str) -> None:
@@ -478,6 +479,9 @@ BAD = [
     ("base: 2", "base: 1", "is above 1"),
     ("reference_energy: 0.4 J", "reference_energy: 0 J", "above 0 J"),
     ("stages:", "stages: []\nstage:", "there are 1 to 32 stages"),
+    ("frames: 40", "frames: 40\nframe_rate: 1e-300 Hz", "must be 0 Hz, or from 1e-06"),
+    ("frames: 40", "frames: 40\nframe_rate: 2e9 Hz", "to 1e+09 Hz"),
+    ("  - name: think\n", "  - {name: idle, steps: null}\n  - name: think\n", "steps is a list"),
     ("queue: 8", "queue: 1.5", "an integer from 1 to"),
     ("throughput: 100 Hz", "thruput: 100 Hz", "Did you mean throughput"),
 ]
@@ -519,6 +523,18 @@ def test_the_command_answers_in_json_and_writes_a_report(tmp_path: Path) -> None
     tags = {e.tag.rpartition("}")[2] for e in ET.parse(tmp_path / "out" / "timeline.svg").iter()}
     assert {"svg", "rect", "text"} <= tags
     assert tags.isdisjoint({"script", "foreignObject", "image"})
+
+
+def test_a_report_replaces_a_link_and_does_not_follow_it(tmp_path: Path) -> None:
+    kept, out = tmp_path / "kept", tmp_path / "out"
+    kept.write_text("mine")
+    out.mkdir()
+    (out / "system.json").symlink_to(kept)
+    plain = GOOD.replace("      - {name: net", "#")
+    assert hwsim("system", written(tmp_path, plain), "--report", out).returncode == 0
+    assert kept.read_text() == "mine"
+    assert json.loads((out / "system.json").read_text())["system"] == "small"
+    assert sorted(p.name for p in out.iterdir()) == ["frames.csv", "system.json", "timeline.svg"]
 
 
 def test_the_command_tells_mistakes_as_all_commands_do(tmp_path: Path) -> None:

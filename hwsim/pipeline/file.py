@@ -40,6 +40,7 @@ from hwsim.pipeline.system import (
     MAX_QUEUE,
     MAX_WORKERS,
     NOTHING,
+    RATE_RULE,
     UNIFORM,
     Contest,
     Runs,
@@ -47,6 +48,7 @@ from hwsim.pipeline.system import (
     Step,
     System,
     Value,
+    rate_allowed,
 )
 from hwsim.units import QuantityError, dimension_of, missing_unit, parse_number
 
@@ -102,7 +104,7 @@ class _Reader:
             stages=self.stages(raw),
             batch=self.integer((), raw, "batch", 1, MAX_BATCH),
             overlap=self.flag((), raw, "overlap", True),
-            frame_rate_hz=self.quantity((), raw, "frame_rate", "frame_rate_hz").value,
+            frame_rate_hz=self.rate(raw),
             seed=self.integer((), raw, "seed", 0, MAX_SEED, 1),
             base_power=self.quantity((), raw, "base_power", "base_power_w"),
             resources=self.resources,
@@ -182,6 +184,13 @@ class _Reader:
             return value, value
         return low, high
 
+    def rate(self, raw: Mapping[str, Any]) -> float:
+        """Frames a second of a camera; 0 for files."""
+        found = self.quantity((), raw, "frame_rate", "frame_rate_hz").value
+        if not rate_allowed(found):
+            self.check.fail(("frame_rate",), "range", raw["frame_rate"], RATE_RULE)
+        return found
+
     def counts(self, raw: Mapping[str, Any]) -> dict[str, int]:
         """How many there are of each shared resource."""
         if "resources" not in raw:
@@ -204,15 +213,18 @@ class _Reader:
     # Stages
 
     def stages(self, raw: Mapping[str, Any]) -> tuple[Stage, ...]:
-        return tuple(self.each(("stages",), raw.get("stages"), "stages", MAX_STAGES, self.stage))
+        return tuple(self.each((), raw, "stages", MAX_STAGES, self.stage))
 
     def each(
-        self, path: Path_, raw: Any, what: str, most: int, read: Callable[[Path_, Any, set[str]], Any]
+        self, path: Path_, raw: Mapping[str, Any], key: str, most: int, read: Callable[[Path_, Any, set[str]], Any]
     ) -> Iterator[Any]:
-        """What `read` makes of every entry of a list of 1 to `most` mappings with names of their own."""
-        entries = self.check.items(path, raw, what) if raw is not None else []
-        if raw is not None and not 1 <= len(entries) <= most:
-            self.check.fail(path, "range", len(entries), f"there are 1 to {most} {what}")
+        """What `read` makes of every entry of the list `key` of 1 to `most` mappings with names of their own."""
+        if key not in raw:
+            return
+        path = (*path, key)
+        entries = self.check.items(path, raw[key], key)
+        if type(raw[key]) is list and not 1 <= len(entries) <= most:
+            self.check.fail(path, "range", len(entries), f"there are 1 to {most} {key}")
         seen: set[str] = set()
         for i, entry in enumerate(entries[:most]):
             found = read((*path, i), entry, seen)
@@ -224,7 +236,7 @@ class _Reader:
             return None
         return Stage(
             name=self.name(path, raw, seen),
-            steps=tuple(self.each((*path, "steps"), raw.get("steps"), "steps", MAX_STEPS, self.step)),
+            steps=tuple(self.each(path, raw, "steps", MAX_STEPS, self.step)),
             workers=self.integer(path, raw, "workers", 1, MAX_WORKERS),
             queue=self.integer(path, raw, "queue", 1, MAX_QUEUE, 2),
             batched=self.flag(path, raw, "batched"),

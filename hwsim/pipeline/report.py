@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -23,7 +25,8 @@ MOST_WORKERS = 12
 def write_report(system: System, result: Outcome, told: Mapping[str, object], folder: Path) -> list[Path]:
     """Write system.json, frames.csv and timeline.svg into `folder`, made when absent; the files written.
 
-    Raises OSError when the folder cannot be written.
+    They are moved into place when all are made: a link standing there is replaced and not followed. Raises OSError when
+    the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
@@ -31,8 +34,11 @@ def write_report(system: System, result: Outcome, told: Mapping[str, object], fo
         "frames.csv": frames_csv(system, result.record),
         "timeline.svg": timeline(system, result.record),
     }
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as made:
+        for name, text in texts.items():
+            (Path(made) / name).write_text(text, encoding="utf-8", newline="\n")
+        for name in texts:
+            os.replace(Path(made) / name, folder / name)
     return [folder / name for name in texts]
 
 

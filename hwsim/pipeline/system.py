@@ -18,6 +18,7 @@ MAX_WORKERS = 1024
 MAX_QUEUE = 1 << 20
 MAX_FRAMES = 10_000_000
 MAX_RATE_HZ = 1e9
+MIN_RATE_HZ = 1e-6
 
 FIXED, UNIFORM, EXPONENTIAL, LOGNORMAL = DISTRIBUTIONS = ("fixed", "uniform", "exponential", "lognormal")
 
@@ -186,14 +187,22 @@ def chosen(system: System, key: str, text: str) -> System:
     return replace(system, stages=stages)
 
 
+RATE_RULE = f"must be 0 Hz, or from {MIN_RATE_HZ:g} to {MAX_RATE_HZ:g} Hz"
+
+
+def rate_allowed(rate_hz: float) -> bool:
+    """Whether a camera can have this rate; 0 stands for files."""
+    return rate_hz == 0 or MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ
+
+
 def _rate(key: str, text: str) -> float:
     """Frames a second of a camera; "0 Hz" for files."""
     try:
         value = parse_number(text, "frame_rate_hz")
     except QuantityError as bad:
         raise bad_input(bad.code, text, bad.rule, bad.remedy, key=key) from None
-    if not 0 <= value <= MAX_RATE_HZ:
-        raise bad_input("range", text, f"must be from 0 to {MAX_RATE_HZ:g} Hz", key=key)
+    if not rate_allowed(value):
+        raise bad_input("range", text, RATE_RULE, key=key)
     return value
 
 
