@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -26,6 +27,7 @@ from accelerators.gpu.kernels import (
     waiting_cycles,
     window,
 )
+from accelerators.gpu.model import MODEL
 from accelerators.gpu.tasks import Product, Stream, Window
 from hwsim.config import load_design
 from hwsim.errors import InputError
@@ -35,7 +37,7 @@ from hwsim.parts import resolve_parts
 from hwsim.simulate import run
 from hwsim.testing import ModelSuite, matmul_chain
 from hwsim.workload.batch import batched
-from hwsim.workload.ir import Call, Graph, Op, Phase, Role, Tensor, Workload
+from hwsim.workload.ir import Call, Disposition, Graph, Op, Phase, Role, Tensor, Workload
 from hwsim.workload.store import load_workload
 
 TX2 = load_design("jetson-tx2").design
@@ -223,6 +225,29 @@ def test_launches_hide_behind_long_kernels_alone() -> None:
     assert (c.launch_cycles, c.compute_cycles) == (5_000, 10 + 4)
 
 
+def test_the_gap_before_a_kernel_delays_whatever_binds_it() -> None:
+    later = dataclasses.replace(PLAIN, gap_ns=7)
+    for kernel, task in (
+        (product, matrix(64, 64, 64, dram_a_bits=32 * 64 * 64, result_bits=32 * 64 * 64)),
+        (window, Window(256, 9, 8_192, 8_192, 8_192, 8_192)),
+        (stream, Stream(256, 256, 8_192, 8_192, 8_192, 8_192)),
+    ):
+        near, far = kernel(PLAIN, task), kernel(later, task)
+        for what in ("compute_cycles", "bandwidth_cycles", "latency_cycles"):
+            assert getattr(far, what) == getattr(near, what) + 7
+
+
+@pytest.mark.parametrize("design", ["jetson-tx2", "titan-xp-tiled", "tesla-v100", "tesla-v100-fp16"])
+def test_at_peak_arithmetic_the_board_draws_its_power(design: str) -> None:
+    """Static power and products alone; the energy of DRAM's bits is charged on top."""
+    file = load_design(design)
+    d, parts = file.design, resolve_parts(file.named)
+    price, idle = MODEL.price(d, parts), sum(MODEL.static_w(d, parts))
+    for pj, a_cycle in ((price.macs_executed, d.product_macs_per_cycle), (price.vector_ops, d.lanes)):
+        watts = pj * 1e-12 * a_cycle * d.multiprocessors * d.clock_khz * 1e3
+        assert watts + idle == pytest.approx(d.board_power_w)
+
+
 # --- cache ------------------------------------------------------------------------------------------------------
 
 
@@ -338,6 +363,22 @@ def test_a_batch_is_that_many_inputs_and_one_set_of_weights() -> None:
     assert one.latency_s.value < many.latency_s.value < 8 * one.latency_s.value
     with pytest.raises(InputError, match="an integer from 1"):
         batched(network, 0)
+
+
+@pytest.mark.parametrize("name", ["minilm-l6", "efficientnet-lite0", "skynet-c"])
+def test_a_batch_multiplies_the_work_of_every_operator(name: str) -> None:
+    """The product of an operator's loop sizes, whatever they are called."""
+    network = load_workload(name)
+    binding = dict.fromkeys(network.symbols, 5)
+    pairs = [
+        (a, b)
+        for graph, wide in zip(network.graphs.values(), batched(network, 4).graphs.values(), strict=True)
+        for a, b in zip(graph.ops, wide.ops, strict=True)
+        if a.disposition is Disposition.MODELLED
+    ]
+    assert len(pairs) > 10
+    for a, b in pairs:
+        assert math.prod(b.sizes(binding).values()) == 4 * math.prod(a.sizes(binding).values()), a.name
 
 
 @pytest.mark.parametrize("workload", ["mobilenet-v1-1.0-224", "efficientnet-lite0"])

@@ -108,6 +108,15 @@ def test_what_is_shared_bounds_all_that_use_it() -> None:
     assert found.bound == "the 2 cores"
 
 
+def test_what_is_shared_serves_a_batch_in_one_turn() -> None:
+    """A turn of 8 ms and 1 ms for each of 4 frames: 12 ms of the one core for 4 frames."""
+    step = Step("work", unit_time=Value.of(8 * MS), frame_time=Value.of(1 * MS), uses="core")
+    system = System("s", "", 80, (Stage("a", (step,), workers=3, batched=True),), batch=4, resources={"core": 1})
+    found = run(system)
+    assert {x.name: x.frames_per_s for x in found.limits}["the 1 core"] == pytest.approx(4 / 0.012)
+    assert found.throughput_per_s == pytest.approx(4 / 0.012)
+
+
 def test_a_camera_loses_what_nobody_takes() -> None:
     """100 frames/s into 20 ms: half are lost. 25 frames/s: none is, and each takes 20 ms."""
     fast, slow = (run(System("camera", "", 400, (stage("a", 20),), frame_rate_hz=rate)) for rate in (100, 25))
@@ -324,7 +333,8 @@ def test_what_a_run_adds_to_static_power_makes_up_its_energy() -> None:
     asked = Runs("jetson-tx2", "mobilenet-v1-0.25-128", batched=True)
     network = batched(load_workload("mobilenet-v1-0.25-128"), 8)
     alone, ran = simulate("jetson-tx2", network), measured(asked, 8)
-    assert ran.latency_s.value == alone.latency_s.value
+    for end in ("low", "value", "high"):
+        assert getattr(ran.latency_s, end) == getattr(alone.latency_s, end)
     assert ran.static_w == load_design("jetson-tx2").design.idle_power_w
     assert ran.dynamic_j.value + ran.static_w * ran.latency_s.value == pytest.approx(alone.energy_j.value)
     assert 0 < ran.dynamic_j.low < ran.dynamic_j.value < ran.dynamic_j.high

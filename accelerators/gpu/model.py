@@ -81,9 +81,10 @@ class GpuModel:
     @staticmethod
     @pure
     def price(design: Design, parts: Parts) -> Counts:
-        """Picojoules: the DRAM's own energy per bit, and what is left of the board's power over peak arithmetic.
+        """Picojoules: the DRAM's own energy per bit, and the board's power above idle over peak arithmetic.
 
         (TDP - idle) / peak rate is a datasheet's only statement on energy; it is charged to every operation alike.
+        DRAM's bits come on top: a kernel at the peak of both would draw more than the board's power.
         """
         dynamic_pj = (design.board_power_w - design.idle_power_w) * 1e9 / design.clock_khz
         return Counts(
