@@ -117,6 +117,16 @@ def test_what_is_shared_serves_a_batch_in_one_turn() -> None:
     assert found.throughput_per_s == pytest.approx(4 / 0.012)
 
 
+def test_random_times_and_short_queues_are_named_where_no_limit_is_reached() -> None:
+    """Two exponential stages of 10 ms with one frame between them reach two thirds to 85 % of 100 frames/s."""
+    stages = tuple(
+        Stage(name, (Step("work", frame_time=Value.of(10 * MS), distribution=EXPONENTIAL),), queue=1) for name in "ab"
+    )
+    found = run(System("random", "", 4000, stages))
+    assert 66 < found.throughput_per_s < 85
+    assert found.bound == "queues and variation, below stage a"
+
+
 def test_a_camera_loses_what_nobody_takes() -> None:
     """100 frames/s into 20 ms: half are lost. 25 frames/s: none is, and each takes 20 ms."""
     fast, slow = (run(System("camera", "", 400, (stage("a", 20),), frame_rate_hz=rate)) for rate in (100, 25))
