@@ -14,7 +14,7 @@ from hwsim.pipeline.outcome import Outcome
 from hwsim.pipeline.replay import Record, Turn
 from hwsim.pipeline.service import PS_PER_S
 from hwsim.pipeline.system import System
-from hwsim.report.lanes import Bar, Lane, picture
+from hwsim.report.gantt import Bar, Lane, picture
 
 SHOWN_BATCHES = 4
 """Batches that the picture covers, from the middle of the run."""
@@ -74,13 +74,13 @@ def timeline(system: System, record: Record) -> str:
     """Each worker a lane, each turn a bar coloured by step."""
     start, end = window(system, record)
     steps = [(s.name, step.name) for s in system.stages for step in s.steps]
-    lanes = [lane for k in range(len(system.stages)) for lane in _lanes(system, record.turns, k, start, end, steps)]
+    rows = [lane for k in range(len(system.stages)) for lane in _rows(system, record.turns, k, start, end, steps)]
     title = f"{system.name}: {SHOWN_BATCHES} batches of {system.batch} in the middle of the run"
     legend = [f"{stage}: {step}" for stage, step in steps]
-    return str(picture(title, lanes, legend, start / PS_PER_S, end / PS_PER_S))
+    return str(picture(title, rows, legend, start / PS_PER_S, end / PS_PER_S))
 
 
-def _lanes(
+def _rows(
     system: System, turns: Sequence[Turn], k: int, start: int, end: int, steps: Sequence[tuple[str, str]]
 ) -> Iterator[Lane]:
     stage = system.stages[k]

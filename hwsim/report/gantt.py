@@ -1,4 +1,4 @@
-"""A picture of lanes over time: who did what when, each piece of work a bar."""
+"""A picture of rows over time: who did what when, each piece of work a bar."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ class Lane:
     bars: Sequence[Bar]
 
 
-def picture(title: str, lanes: Sequence[Lane], kinds: Sequence[str], start_s: float, end_s: float) -> Markup:
-    """A whole SVG file of `lanes` from `start_s` to `end_s`, with the names of the kinds of work under it."""
+def picture(title: str, rows: Sequence[Lane], kinds: Sequence[str], start_s: float, end_s: float) -> Markup:
+    """A whole SVG file of `rows` from `start_s` to `end_s`, with the names of the kinds of work under it."""
     span = (end_s - start_s) or 1.0
     scale = (WIDTH - LEFT - 20) / span
-    foot = TOP + LANE * len(lanes)
+    foot = TOP + LANE * len(rows)
     a_row = max(1, int((WIDTH - LEFT) // LEGEND_PX))
     height = foot + 44 + ROW * -(-len(kinds) // a_row)
     parts = [
         svg.tag("style", Markup(STYLE)),
         svg.text(LEFT, 24, plain(title, 140), "strong"),
         *_ticks(span, scale, foot),
-        *(part for i, lane in enumerate(lanes) for part in _lane(i, lane, start_s, scale)),
+        *(part for i, lane in enumerate(rows) for part in _lane(i, lane, start_s, scale)),
         *_legend(kinds, a_row, foot + 44),
     ]
     return svg.tag("svg", *parts, xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH:g} {height:g}", role="img",
