@@ -25,6 +25,7 @@ from hwsim.cosim.commands import cosim_command, validate_command
 from hwsim.deploy.command import deploy_command
 from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_OUR_BUG, InputError, Problem, Where, bad_input
 from hwsim.netlist.commands import netlist_command
+from hwsim.pipeline.command import system_command
 from hwsim.quant.commands import quantize_command
 from hwsim.sweep.commands import export_command, sweep_command
 from hwsim.version import __version__
@@ -283,6 +284,11 @@ def _kind_of(name: str, path: Path) -> str:
 
             fpga.read_table(path)
             return "FPGA table"
+        from hwsim.pipeline.file import is_system, read_system
+
+        if is_system(keys):
+            read_system(path)
+            return "system"
         from hwsim.cosim.case import is_case_file
 
         if is_case_file(keys):
@@ -554,6 +560,7 @@ cli.add_command(quantize_command)
 cli.add_command(deploy_command)
 cli.add_command(netlist_command)
 cli.add_command(sweep_command)
+cli.add_command(system_command)
 cli.add_command(export_command)
 cli.add_command(cosim_command)
 cli.add_command(validate_command)

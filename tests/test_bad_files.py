@@ -236,7 +236,8 @@ def assert_finite(data: Any) -> None:
 SI = {"f": -15, "p": -12, "n": -9, "u": -6, "µ": -6, "μ": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12}
 BASES = {"Hz": 1, "s": 1, "J": 1, "W": 1, "V": 1, "A": 1, "bit": 1, "B": 8, "bit/s": 1, "B/s": 8, "m": 1}
 FIELD_UNITS = {
-    "_bits_per_s": 1, "_khz": 10**3, "_hz": 1, "_ps": Fraction(1, 10**12), "_ns": Fraction(1, 10**9), "_w": 1,
+    "_bits_per_s": 1, "_khz": 10**3, "_hz": 1, "_ps": Fraction(1, 10**12), "_ns": Fraction(1, 10**9),
+    "_us": Fraction(1, 10**6), "_w": 1,
     "_mm2": Fraction(1, 10**6), "_bits": 1, "_pj": Fraction(1, 10**12), "_s": 1, "_v": 1, "_nm": Fraction(1, 10**9),
 }  # fmt: skip
 
@@ -420,8 +421,8 @@ def good_files() -> list[tuple[str, Path, int]]:
         ("workload", BAD / "good_workload.json", 32),
         *shipped,
         *[("workload", path, 1) for path in nets[:2]],
-        ("technology", tables / "technology.yaml", 4),
-        ("dram", tables / "dram.yaml", 4),
+        ("technology", tables / "technology.yaml", 8),
+        ("dram", tables / "dram.yaml", 8),
     ]
 
 

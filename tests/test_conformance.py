@@ -72,3 +72,10 @@ class TestFpgaMac(ModelSuite):
         "fpga-mac-fp32", "fpga-mac-int32", "fpga-mac-int16", "fpga-mac-binary",
     )  # fmt: skip
     workloads: ClassVar[Sequence[str | Callable[[], Workload]]] = ("mnist-classifier", "mnist-mlp", two_layers)
+
+
+class TestSkyNet(ModelSuite):
+    designs: ClassVar[Sequence[str | tuple[str, ...]]] = (
+        "skynet-ultra96", "skynet-zu7ev", ("skynet-xc7z020", "overlap_bundle=true", "port=32 bit"),
+    )  # fmt: skip
+    workloads: ClassVar[Sequence[str | Callable[[], Workload]]] = ("skynet-c", "mobilenet-v1-0.25-128")

@@ -228,3 +228,56 @@ def test_the_proxy_ranks_measured_shapes() -> None:
     for shape, value in zip(measured, said, strict=True):
         if 2 not in shape[1:3]:
             assert value == pytest.approx(found.log_error(shape), abs=0.002)
+
+
+def test_what_is_said_of_the_skynet_study() -> None:
+    numbers = numbers_of("skynet_engine")
+    keys = numbers["parameters"]
+    points = {tuple(row[: len(keys)]): row[len(keys) :] for row in numbers["rows"]}
+    space = Space(study_of("skynet_engine"))
+    every = [a for a in space.chunk(0, space.size) if not space.excludes(a)]
+    assert (len(every), numbers["feasible"]) == (1920, 1536)
+
+    def point(network: str = "skynet-c", device: str = "xczu3eg", **changes: object) -> list[float]:
+        base: dict[str, object] = {
+            "workload": network, "device": device, "tile_height": 42, "tile_width": 82, "lanes": 32,
+            "inputs_per_cycle": 16,
+            "outputs_per_cycle": 32, "pw_interval": 2, "feature": 9, "weight": 11, "port": 128, "overlap_bundle": False,
+        }  # fmt: skip
+        return list(points[tuple((base | changes)[key] for key in keys)])
+
+    published = point()
+    best = point(outputs_per_cycle=16, pw_interval=1, port=256, overlap_bundle=True)
+    assert 4 / published[0] == pytest.approx(38.75, abs=0.01) and 4 / best[0] == pytest.approx(40.86, abs=0.01)
+    here = {p: goals for p, goals in points.items() if p[:2] == ("skynet-c", "xczu3eg")}
+    assert best[0] == min(goals[0] for goals in here.values())
+    fast = [dict(zip(keys, p, strict=True)) for p, goals in here.items() if goals[0] <= published[0]]
+    fast = [p for p in fast if (p["feature"], p["weight"]) == (9, 11)]
+    assert len(fast) == 12 and {(p["tile_height"], p["lanes"]) for p in fast} == {(42, 32)}
+    assert {p["inputs_per_cycle"] * p["outputs_per_cycle"] // p["pw_interval"] for p in fast} == {256}
+    small = point(tile_height=22, tile_width=42, outputs_per_cycle=16, pw_interval=1, port=256, overlap_bundle=True)
+    assert (round(100 * (small[0] / best[0] - 1)), round(100 * (1 - small[2] / best[2]))) == (17, 21)
+    narrow = point(outputs_per_cycle=16, pw_interval=1, port=256, overlap_bundle=True, feature=8)
+    assert narrow[0] == best[0] and round(100 * (1 - narrow[2] / best[2])) == 4
+    iou = {(net, f, w): point(net, feature=f, weight=w)[3] for net in study_of("skynet_engine").workloads
+           for f in (8, 9) for w in (10, 11)}  # fmt: skip
+    for bits, table in {(9, 11): 0.727, (9, 10): 0.714, (8, 11): 0.690, (8, 10): 0.680}.items():
+        assert iou[("skynet-c", *bits)] == pytest.approx(table, abs=1e-6)
+    for net, table in {"skynet-a": 0.673, "skynet-b": 0.703}.items():
+        assert iou[(net, 9, 11)] == pytest.approx(table * 0.727 / 0.741, abs=1e-6)
+
+
+def test_what_binds_the_engines_of_the_skynet_study() -> None:
+    best: Assignment = {
+        "workload": "skynet-c", "device": "xczu3eg", "tile_height": 42, "tile_width": 82, "lanes": 32,
+            "inputs_per_cycle": 16,
+        "outputs_per_cycle": 16, "pw_interval": 1, "feature": 9, "weight": 11, "port": 256, "overlap_bundle": True,
+    }  # fmt: skip
+    large: Assignment = {**best, "device": "xczu7ev", "inputs_per_cycle": 32, "outputs_per_cycle": 32}
+    for assignment, total, work in ((best, 97.9, 76), (large, 82.0, 43)):
+        result = row_of(study_of("skynet_engine"), assignment)[1]
+        busy = {track.name: track.busy_s * 1e3 for track in result.tracks}
+        assert result.latency_s.value * 1e3 == pytest.approx(total, abs=0.05)
+        assert (round(busy["engine"]), round(busy["host"])) == (work, 10)
+    _, refused = row_of(study_of("skynet_engine"), {**best, "outputs_per_cycle": 32})
+    assert [(v.what, v.demand, v.bound) for v in refused.violations] == [("DSP slices", 544, 360)]

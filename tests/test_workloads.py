@@ -28,6 +28,7 @@ from workloads import (
     mobilenet,
     nasnet,
     randwire,
+    skynet,
     transformer,
 )
 from workloads.retrace import TARGETS
@@ -55,6 +56,7 @@ SPECS = {
     "cifar10-mlp": classifiers.cifar10_mlp,
     "svhn-mlp": classifiers.svhn_mlp,
     "blazeface": blazeface.short_range,
+    **{name: partial(skynet.spec, name) for name in skynet.PLANS},
     **{
         f"mobilenet-v1-{width}-{resolution}": partial(mobilenet.spec, width, resolution)
         for width in mobilenet.WIDTHS
@@ -137,7 +139,8 @@ def test_every_operator_is_accounted_for(name: str) -> None:
 def test_importing_the_networks_needs_no_torch() -> None:
     code = (
         "import sys, workloads.transformer, workloads.gpt2, workloads.minilm, workloads.efficientnet, "
-        "workloads.mobilenet, workloads.darts, workloads.nasnet, workloads.randwire, workloads.retrace"
+        "workloads.mobilenet, workloads.darts, workloads.nasnet, workloads.randwire, workloads.skynet, "
+        "workloads.retrace"
     )
     heavy = "print(sorted({'torch', 'numpy', 'sympy'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", f"{code}; {heavy}"], capture_output=True, text=True, check=True)
@@ -173,6 +176,7 @@ SIZES: Mapping[tuple[str, str], list[dict[str, int]]] = {
     ("darts-v2-stack", "cells"): [{}],
     ("nasnet-a-stack", "cells"): [{}],
     ("randwire-ws32", "stage"): [{}],
+    **{(name, "network"): [{}] for name in skynet.PLANS},
     **{(name, "network"): [{}] for name in MOBILENETS},
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hwsim.workload import store
-from workloads import mobilenet
+from workloads import mobilenet, skynet
 
 TARGETS = {
     "transformer_base.json": "workloads.transformer:base",
@@ -24,6 +24,7 @@ TARGETS = {
     "mnist_mlp.json": "workloads.classifiers:mnist_mlp",
     "cifar10_mlp.json": "workloads.classifiers:cifar10_mlp",
     "svhn_mlp.json": "workloads.classifiers:svhn_mlp",
+    **{f"{name.replace('-', '_')}.json": f"workloads.skynet:{skynet.target_name(name)}" for name in skynet.PLANS},
     **{
         f"mobilenet_v1_{width}_{resolution}.json": f"workloads.mobilenet:{mobilenet.target_name(width, resolution)}"
         for width in mobilenet.WIDTHS

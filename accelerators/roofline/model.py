@@ -118,7 +118,7 @@ class RooflineModel:
         refuse(workload, schedule, set(KINDS) - {"unsupported", "lut_network"}, self.name)
         sizes = {k: int(v) for k, v in binding.items() if not workload.symbols[k].ratio}
         program = Program()
-        weights, tables = _weight_bits(workload, schedule, sizes, design)
+        weights, tables = weight_bits(workload, schedule, sizes, design.operand_bits)
         resident = weights + tables <= design.cache_bits
         for item, walk in items(program, workload, schedule, sizes):
             task = _kernel(item, design, resident and not item.first_call)
@@ -179,8 +179,8 @@ class RooflineModel:
         return ()
 
 
-def _weight_bits(
-    workload: Workload, schedule: tuple[Phase, ...], sizes: Mapping[str, int], design: Design
+def weight_bits(
+    workload: Workload, schedule: tuple[Phase, ...], sizes: Mapping[str, int], operand_bits: int
 ) -> tuple[int, int]:
     """Bits of the weights that the schedule's products read whole, and of the tables that lookups read rows of."""
     bits = [0, 0]
@@ -190,7 +190,7 @@ def _weight_bits(
         read = {n for op in graph.ops if op.disposition is Disposition.MODELLED for n in op.inputs}
         for tensor in graph.tensors.values():
             if tensor.role is Role.WEIGHT and tensor.name in read:
-                bits[tensor.name in tables] += tensor.elements(sizes) * design.operand_bits
+                bits[tensor.name in tables] += tensor.elements(sizes) * operand_bits
     return bits[0], bits[1]
 
 
@@ -207,7 +207,7 @@ def _kernel(item: Item, design: Design, weights_cached: bool) -> Kernel:
     spilled_out = out if out > design.cache_bits else 0
     return Kernel(
         macs=op.macs(item.binding),
-        vector_ops=_vector_ops(op.kind, s),
+        vector_ops=vector_ops(op.kind, s),
         dram_read_bits=spilled_in + (0 if weights_cached else weight),
         dram_write_bits=spilled_out,
         cache_read_bits=activation_in - spilled_in,
@@ -215,7 +215,8 @@ def _kernel(item: Item, design: Design, weights_cached: bool) -> Kernel:
     )
 
 
-def _vector_ops(kind: str, sizes: Mapping[str, int]) -> int:
+def vector_ops(kind: str, sizes: Mapping[str, int]) -> int:
+    """Arithmetic operations of an operator beside its multiply-accumulates."""
     if kind == "attention":
         return _VECTOR_OPS["softmax"] * sizes["batch"] * sizes["heads"] * sizes["q"] * sizes["kv"]
     if kind not in _VECTOR_OPS:

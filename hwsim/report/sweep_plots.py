@@ -57,7 +57,9 @@ class Shares:
 
 def sweep_figure(cloud: Cloud, shares: Sequence[Shares]) -> Figure:
     """The points with their front on the left, what explains each objective on the right."""
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    bars = sum(len(share.keys) for share in shares)
+    height = max(4.0, 0.125 * bars + 0.4 * len(shares) + 0.5)
+    figure = Figure(figsize=(9, height), layout="constrained")
     grid = figure.add_gridspec(max(len(shares), 1), 2, width_ratios=(1.45, 1))
     _cloud(figure.add_subplot(grid[:, 0]), cloud)
     for i, share in enumerate(shares):

@@ -1,0 +1,1 @@
+"""GPUs from their datasheets: multiprocessors, occupancy, tiles and waves, second-level cache, launch overhead."""
