@@ -359,7 +359,7 @@ def test_a_unit_reads_its_own_neurons() -> None:
 
 
 def test_a_teacher_goes_on_from_its_checkpoint_to_the_same_bits(digits: data.Dataset, tmp_path: Path) -> None:
-    shape, path = teacher.Shape(8, 512, 10, 2, hidden=32), tmp_path / "t.pt"
+    shape, path = teacher.Shape(8, 512, 10, 2, hidden=32), tmp_path / "t.npz"
 
     def after(epochs: int, checkpoint: Path | None, told: list[int]) -> dict[str, torch.Tensor]:
         schedule = teacher.Schedule(epochs)
@@ -500,7 +500,7 @@ def test_a_killed_training_goes_on_to_the_same_files(
     short: tuple[Path, pipeline.Trained], digits: data.Dataset, tmp_path: Path
 ) -> None:
     folder, neurons = tmp_path / "killed", tmp_path / "killed" / "neurons"
-    in_teacher = begun(folder, (folder / "teacher.pt").exists, signal.SIGKILL)
+    in_teacher = begun(folder, (folder / "teacher.npz").exists, signal.SIGKILL)
     assert in_teacher[0] == -signal.SIGKILL
     assert not (folder / "bits.npz").exists()
     for _ in range(5):

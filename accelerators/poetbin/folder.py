@@ -1,7 +1,7 @@
 """The folder a training is kept in: what it was made with, who is at work in it, and what is done already.
 
     settings.json        the options, and a digest of the data
-    teacher.pt           the teacher after its last whole epoch
+    teacher.npz          the teacher after its last whole epoch
     bits.npz             features and intermediate bits of all samples, and their labels
     neurons/NNN.json     the tables of one neuron each
     classifier.json      the trained classifier           \\

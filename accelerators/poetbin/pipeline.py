@@ -68,7 +68,7 @@ def train(folder: Path, settings: Settings, dataset: data.Dataset, threads: int,
     Raises InputError as `folder.opened` does, and for files in it that were changed.
     """
     with opened(folder, settings):
-        taught = teach(folder / "bits.npz", folder / "teacher.pt", settings, dataset, report)
+        taught = teach(folder / "bits.npz", folder / "teacher.npz", settings, dataset, report)
         wanted = Wanted(settings.neurons, settings.p, rinc_shape(settings.groups, settings.trees))
         neurons = grow(folder / "neurons", wanted, taught.parts["train"], threads, report)
         return _finish(folder, settings, taught, neurons, report)

@@ -152,7 +152,7 @@ def _of_inputs(work: Path, name: str, p: int, seed: int, threads: int, progress:
     dataset = data.load(name)
     settings = settings_of(options_of(data=name, seed=seed, p=p, groups=1, trees=1, steps=SHAPE_STEPS), dataset)
     with opened(work / f"shapes-{name}-{p}-{seed}", settings) as folder:
-        taught = pipeline.teach(folder / "bits.npz", folder / "teacher.pt", settings, dataset, progress)
+        taught = pipeline.teach(folder / "bits.npz", folder / "teacher.npz", settings, dataset, progress)
         for shape in shapes(p):
             yield from _of_shape(folder, settings, taught, shape, threads, progress)
 

@@ -9,7 +9,6 @@ the extractor (they centre the features before they become bits), and the extrac
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from accelerators.poetbin.arrays import write_atomically
+from accelerators.poetbin.arrays import read_arrays, write_arrays
 from accelerators.poetbin.folder import damaged
 from accelerators.poetbin.learning import train
 from accelerators.poetbin.learning.binary import Binarize, binarize
+from hwsim.errors import InputError
 
 MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4
 FEATURES = 512
@@ -122,21 +122,29 @@ def train_teacher(
 
 def _save(path: Path | None, teacher: Teacher, optimizer: torch.optim.Optimizer, done: int) -> None:
     if path is not None:
-        packed = io.BytesIO()
-        torch.save({"teacher": teacher.state_dict(), "optimizer": optimizer.state_dict(), "epochs": done}, packed)
-        write_atomically(path, packed.getvalue())
+        arrays = {f"teacher.{name}": tensor.numpy() for name, tensor in teacher.state_dict().items()}
+        for name, parameter in teacher.named_parameters():
+            arrays[f"momentum.{name}"] = optimizer.state[parameter]["momentum_buffer"].numpy()
+        write_arrays(path, {"epochs": np.array(done, dtype=np.int64), **arrays})
 
 
 def _resume(path: Path | None, teacher: Teacher, optimizer: torch.optim.Optimizer) -> int:
     if path is None or not path.exists():
         return 0
+    state, parameters = teacher.state_dict(), dict(teacher.named_parameters())
+    wanted = {f"teacher.{name}": tensor.numpy() for name, tensor in state.items()}
+    wanted |= {f"momentum.{name}": tensor.detach().numpy() for name, tensor in parameters.items()}
+    wanted["epochs"] = np.zeros((), dtype=np.int64)
     try:
-        state = torch.load(path, weights_only=True)
-        teacher.load_state_dict(state["teacher"])
-        optimizer.load_state_dict(state["optimizer"])
-        return int(state["epochs"])
-    except Exception:  # What torch raises for a file that is not its own is not documented.
+        found = read_arrays(path, tuple(wanted))
+    except InputError:
         raise damaged(path) from None
+    if any(found[key].shape != like.shape or found[key].dtype != like.dtype for key, like in wanted.items()):
+        raise damaged(path)
+    teacher.load_state_dict({name: torch.from_numpy(found[f"teacher.{name}"]) for name in state})
+    for name, parameter in parameters.items():
+        optimizer.state[parameter]["momentum_buffer"] = torch.from_numpy(found[f"momentum.{name}"])
+    return int(found["epochs"])
 
 
 def _tensor(inputs: NDArray[Any]) -> Tensor:
