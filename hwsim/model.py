@@ -24,9 +24,12 @@ ENTRY_POINT_GROUP = "hwsim.models"
 
 
 # --- what a field of Counts means -------------------------------------------------------------------------------
+# Classes that compare by type, not tuples: Python 3.11 up to 3.11.3 keeps one `Annotated` for arguments that are equal,
+# so that Drain("vector") would stand for Action("vector") where both were tuples.
 
 
-class Work(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Work:
     """Cycles of `unit` (a field of Machine) at that unit's clock. A task works on at most one unit, though several
     Work fields may name the same one: the largest is how long the unit is held, and names what bound it: the unit,
     or `component` where the cycles are those of something else (a bandwidth that is given as a rate)."""
@@ -35,7 +38,8 @@ class Work(NamedTuple):
     component: str = ""
 
 
-class Traffic(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Traffic:
     """Bits moved through memory `level` (a field of Machine).
 
     direction  "read" or "write"
@@ -49,24 +53,28 @@ class Traffic(NamedTuple):
     stage: str = "work"
 
 
-class Runs(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Runs:
     """Number of contiguous runs that the traffic through DRAM `level` consists of: at least one row activation each."""
 
     level: str
     direction: str
 
 
-class Action(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Action:
     """A priced event of `component` that takes no time of its own (a multiply-accumulate, a comparison)."""
 
     component: str
 
 
-class Chunks(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Chunks:
     """In how many equal pieces the load, the work and the store of this task are cut (at least 1)."""
 
 
-class Drain(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Drain:
     """Cycles of `unit` between the unit's release and the result being usable (pipeline depth)."""
 
     unit: str
