@@ -11,13 +11,15 @@ from typing import Any, NamedTuple
 from scipy.stats import qmc
 
 from hwsim.errors import InputError
-from rtl_models.skynet import data, images, timeline
+from rtl_models.skynet import data, timeline
 from rtl_models.skynet.layers import check, groups_in
 
 Case = dict[str, Any]
 
 SOBOL_SEED, SOBOL_CASES, SOBOL_POINTS = 7, 240, 9
 LONGEST_CYCLES = 60_000
+LARGEST_WORDS = 1 << 16
+"""What a drawn case may take of memory: the named ones may take all that the bench has."""
 TILE = (12, 22)
 """The largest tile of every build."""
 RELEASED = {"feature_bits": 9, "feature_integer_bits": 3, "weight_bits": 11, "weight_integer_bits": 4,
@@ -54,6 +56,8 @@ DEVELOPMENT = (
 )  # fmt: skip
 HELD_OUT = (Build(4, 4, 2, 2), Build(16, 16, 8, 2), Build(8, 8, 8, 8, tuple(WIDE.items())))
 BUILDS = (*DEVELOPMENT, *HELD_OUT)
+WHOLE = Build(32, 16, 32, 2, (("tile_height", 42), ("tile_width", 82)))
+"""The released engine at its full size, which takes too long for drawn cases."""
 TOLERANCE = {"mape": "0 %", "p95": "0 %", "worst": "0 %",
              "reason": "README.md has a closed form of every command, and the model has nothing coarser"}  # fmt: skip
 SPLIT = """\
@@ -61,7 +65,8 @@ split: >-
   Held out are three whole shapes of the engines, l4i4o2p2, l16i16o8p2 and l8i8o8p8f10, the last with wider numbers. The
   split was committed before the model ran a case. Model and circuit agreed on every case the first time they were
   compared, so nothing was mended after; the circuit had been held to the formulas of its page alone, on all cases,
-  before that. The last four corners, short ones for seeded mistakes of the circuit to show in, were added later.
+  before that. The last four corners, short ones for seeded mistakes of the circuit to show in, were added later; and so
+  was l32i16o32p2, the released engine at its full size, on which both agreed the first time as well.
 """
 HEAD = """\
 # Cases of the SkyNet circuit. Written by draw.py; edit that, not this.
@@ -72,6 +77,7 @@ HEAD = """\
 #          over ({passed} of {points}).
 # layer... every layer of SkyNet C at a quarter of its channels, 24 x 40 pixels and 2 x 2 frames; on two builds.
 # network  all of them in one run, image to head; on two builds.
+# whole    the released engine at its full size, up to SkyNet C itself on a batch of four frames, image to head.
 # others   named corners, each on a development build and a held-out one.
 """
 
@@ -175,7 +181,7 @@ def runs(case: Case) -> bool:
     except InputError:
         return False
     cycles = timeline.cycle_counters(design, run)["cycles_total"]
-    return cycles <= LONGEST_CYCLES and words_of(design, run) <= images.MEMORY_WORDS
+    return cycles <= LONGEST_CYCLES and words_of(design, run) <= LARGEST_WORDS
 
 
 def words_of(design: Any, layers: Sequence[Any]) -> int:
@@ -285,6 +291,19 @@ def named_cases() -> Iterator[Case]:
         for build in (DEVELOPMENT[at % len(DEVELOPMENT)], HELD_OUT[at % len(HELD_OUT)]):
             design = corner_design(build, fields)
             yield {"name": f"{name}-{build.family}", "family": build.family, "design": design, "task": task}
+    for name, task in whole_tasks():
+        yield {"name": name, "family": WHOLE.family, "design": corner_design(WHOLE, {}), "task": task}
+
+
+def whole_tasks() -> Iterator[tuple[str, dict[str, Any]]]:
+    """A short run, full tiles of each engine, and SkyNet C on four frames as released, image to head."""
+    frames = {"frames_y": 2, "frames_x": 2, "overlap": True}
+    yield "whole-short", {"what": "bundle", "height": 3, "width": 5, "channels": 3, "outputs": 5, "image": True,
+                          "tile_rows": 2, "tile_columns": 4, "pooled": True, "stored": False}  # fmt: skip
+    yield "whole-depthwise", {"what": "depthwise", "height": 42, "width": 82, "channels": 40, "overlap": True}
+    yield "whole-bundle", {"what": "bundle", "height": 20, "width": 40, **frames, "channels": 33, "outputs": 64}
+    yield "whole-network", {"what": "network", "height": 160, "width": 320, **frames, "tile_rows": 42,
+                            "tile_columns": 82, "pitch_rows": 40, "pitch_columns": 80, "channels": 1}  # fmt: skip
 
 
 # --- the file -----------------------------------------------------------------------------------------------------
@@ -325,7 +344,7 @@ def lines() -> Iterator[str]:
                       longest=LONGEST_CYCLES, passed=passed, points=len(sobol) + passed)  # fmt: skip
     yield "circuit: skynet\ndesign: circuit.yaml\ntolerance:\n"
     yield from (f"  {key}: {text}\n" for key, text in TOLERANCE.items())
-    yield f"held_out: [{', '.join(b.family for b in HELD_OUT)}]\n{SPLIT}cases:\n"
+    yield f"held_out: [{', '.join(b.family for b in (*HELD_OUT, WHOLE))}]\n{SPLIT}cases:\n"
     for seed, case in enumerate([*sobol, *named_cases()], start=1):
         yield f"  - {flow(units(case) | {'seed': seed})}\n"
 

@@ -16,8 +16,8 @@ from hwsim.errors import bad_input
 from rtl_models.skynet.data import Codes, Map, Run, Weights, formats_of
 from rtl_models.skynet.layers import ELEMENT_BITS, TAPS, Kind, Layer, groups_in, groups_of, groups_out
 
-MEMORY_WORDS = 1 << 16
-IMAGE_BYTES = 1 << 18
+MEMORY_WORDS = 1 << 20
+IMAGE_BYTES = 1 << 20
 MOST_LAYERS = 64
 FIELDS = (
     "kind", "flags", "groups_in", "groups_out", "height", "width", "tile_height", "tile_width", "pitch_y", "pitch_x",

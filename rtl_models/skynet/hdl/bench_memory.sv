@@ -2,8 +2,8 @@
 
 module bench_memory #(
     parameter int WORD = 512,
-    parameter int WORDS = 1 << 16,
-    parameter int BYTES = 1 << 18
+    parameter int WORDS = 1 << 20,
+    parameter int BYTES = 1 << 20
 ) (
     input  logic            clk,
     input  logic            start,
