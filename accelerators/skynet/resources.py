@@ -13,12 +13,18 @@ from hwsim.pure import ceil_div, pure
 FEATURE_BUFFERS = 4
 MILLI = 1_000
 
-TREE_MILLILUTS = 740
-LANE_BIT_MILLILUTS = 20_245
-SELECT_MILLILUTS = 1_490
-DATAPATH_LUTS = 247
-"""Fitted by least squares of relative errors to seven datapaths of `rtl_models/skynet` (those of its blocks.py that are
-not held out) as Yosys 0.70 maps them for 7 series, before placement; 2.2 % off at most."""
+TREE_MILLILUTS = 689
+LANE_BIT_MILLILUTS = 20_270
+SELECT_MILLILUTS = 1_305
+ENABLE_MILLILUTS = 1_915
+CLIP_MILLILUTS = 1_257
+DATAPATH_LUTS = 235
+"""Fitted by least squares of relative errors to thirteen datapaths of `rtl_models/skynet` (those of its blocks.py that
+are not held out) as Yosys 0.70 maps them for 7 series, before placement; 1.6 % off at most."""
+SIX_BITS = 4
+"""Bits before the point, sign included, from which on a type reaches 6, so that ReLU6 takes comparators."""
+SELECT_WAYS = 4
+"""A table of six inputs chooses among four bits; more tables choose among more, the last step is free (MUXF7, F8)."""
 DATAPATH_FLIP_FLOPS = 75
 """What the same datapaths have beside registers of products and weights: 70 to 82, addresses of tiles."""
 
@@ -107,11 +113,19 @@ def _tree_luts(design: Design) -> int:
 
 @pure
 def datapath_luts(design: Design) -> int:
-    """Look-up tables of engines, buffers and outlet: fitted, see the table of coefficients."""
+    """Look-up tables of engines, buffers and outlet: fitted, see the table of coefficients.
+
+    Trees; lanes, with their buffers and outlet; an enable for each weight register; the choice among the weights that a
+    multiplier takes in turn; comparators with 6, which a type that ends below 6 does without (`relu6.sv`).
+    """
     milli = TREE_MILLILUTS * _trees(design) * _tree_luts(design)
     milli = milli + LANE_BIT_MILLILUTS * design.lanes * design.feature_bits
+    milli = milli + ENABLE_MILLILUTS * design.inputs_per_cycle * design.outputs_per_cycle
     if design.pw_interval > 1:
-        milli = milli + SELECT_MILLILUTS * _trees(design) * design.inputs_per_cycle * design.weight_bits
+        selected = _trees(design) * design.inputs_per_cycle * design.weight_bits
+        milli = milli + SELECT_MILLILUTS * selected * ceil_div(design.pw_interval, SELECT_WAYS)
+    if design.feature_integer_bits >= SIX_BITS:
+        milli = milli + CLIP_MILLILUTS * design.lanes * design.feature_bits
     return DATAPATH_LUTS + ceil_div(milli, MILLI) + weight_luts(design)
 
 
