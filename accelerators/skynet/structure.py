@@ -3,9 +3,9 @@
     structure = Structure("dw3-pw", (48, 96, 192, 384, 512), (1, 2, 3), last=96)      SkyNet C
     workload(structure, "skynet-c")                                                   as the traced one
 
-A *Bundle kind* is a short list of convolutions, each with batch norm and an activation. A network stacks one kind (arXiv
-1909.09709: all Bundles of a network are alike), pools 2x2 behind some Bundles, and may lead the map before the last pool
-past it, reordered, to one more Bundle. The head is a pointwise convolution to two anchors of five numbers.
+A *Bundle kind* is a short list of convolutions, each with batch norm and an activation. A network stacks one kind
+(arXiv 1909.09709: all Bundles of a network are alike), pools 2x2 behind some Bundles, and may lead the map before the
+last pool past it, reordered, to one more Bundle. The head is a pointwise convolution to two anchors of five numbers.
 """
 
 from __future__ import annotations
