@@ -350,19 +350,14 @@ def test_every_fault_of_the_model_is_caught(monkeypatch: pytest.MonkeyPatch) -> 
 # --- resources ----------------------------------------------------------------------------------------------------
 
 
-BEYOND = "engine-8-8-8-8-12-22-10-4-12-4-14-5"
-"""Held out, and 15.4 % off: in its types ReLU6 clips at 6, which the released ones never reach, so that none of the
-datapaths that were fitted has that comparison."""
-
-
 def test_the_table_has_every_block() -> None:
     asked = [blocks.described(subject) for subject in blocks.subjects()]
     assert [{key: line[key] for key in asked[0]} for line in blocks.read_table()] == asked
 
 
 def test_resources_are_those_of_yosys() -> None:
-    """DSP slices equal, block RAM within 5 %, look-up tables within 15 % but for one that is named; the released
-    datapath is among those held out."""
+    """DSP slices equal, block RAM within 5 %, look-up tables within 15 %; the released datapath is among those held
+    out."""
     found = datapaths()
     assert len(found) >= 10 and sum(one.held_out for one in found) * 3 >= len(found)
     for one in found:
@@ -374,8 +369,16 @@ def test_resources_are_those_of_yosys() -> None:
         print(
             f"{which}: {len(errors)} datapaths, tables {np.mean(errors):.1%} off on average, {max(errors):.1%} at most"
         )
-    beyond = {one.name: abs(one.lut_error) for one in found if abs(one.lut_error) > 0.15}
-    assert set(beyond) <= {BEYOND} and all(error < 0.16 for error in beyond.values())
+    assert all(abs(one.lut_error) <= 0.15 for one in found)
+
+
+def test_what_yosys_makes_of_comparators_with_six() -> None:
+    """Two datapaths alike but for the point of a feature: <9, 3> ends below 6, <9, 4> does not."""
+    plain, reaching = (f"engine-8-4-8-2-12-22-9-{integer}-11-4-12-4" for integer in (3, 4))
+    counted = {one.name: one.luts for one in datapaths()}
+    more = [after - before for before, after in zip(counted[plain], counted[reaching], strict=True)]
+    print(f"look-up tables more by Yosys and by the model: {more}")
+    assert more[0] > 0 and abs(more[1] / more[0] - 1) < 0.15
 
 
 def test_block_ram_of_every_buffer_is_that_of_yosys() -> None:

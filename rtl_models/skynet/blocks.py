@@ -23,6 +23,10 @@ FORMATS = {
     "released": (9, 3, 11, 4, 12, 4),
     "narrow": (8, 3, 10, 4, 12, 4),
     "wide": (10, 4, 12, 4, 14, 5),
+    "roomy": (9, 4, 11, 4, 12, 4),
+    "tall": (8, 4, 10, 4, 13, 5),
+    "ample": (12, 4, 12, 5, 15, 5),
+    "broad": (11, 5, 13, 5, 16, 6),
 }
 FORMAT_FIELDS = ("feature_bits", "feature_integer_bits", "weight_bits", "weight_integer_bits", "accumulator_bits",
                  "accumulator_integer_bits")  # fmt: skip
@@ -56,7 +60,8 @@ def _engine(sizes: tuple[int, ...], format_name: str, quick: bool, held_out: boo
 
 
 def engines() -> Iterator[Subject]:
-    """Whole datapaths. The last one is the released design."""
+    """Whole datapaths. The twelfth is the released design; those after it came later, with an interval of 8 and with
+    types that reach 6, six to fit what they ask for and five held out."""
     small, large = (12, 22), (42, 82)
     yield _engine((4, 2, 4, 1, *small), "released", True, False)
     yield _engine((8, 4, 8, 2, *small), "released", True, False)
@@ -70,6 +75,17 @@ def engines() -> Iterator[Subject]:
     yield _engine((8, 8, 8, 8, *small), "wide", False, True)
     yield _engine((16, 4, 16, 1, *large), "released", False, True)
     yield _engine((32, 16, 32, 2, *large), "released", False, True)
+    yield _engine((8, 4, 8, 2, *small), "roomy", False, False)
+    yield _engine((8, 4, 8, 4, *small), "roomy", False, False)
+    yield _engine((16, 4, 8, 8, *small), "roomy", False, False)
+    yield _engine((8, 8, 8, 8, *small), "released", False, False)
+    yield _engine((4, 2, 4, 4, *small), "tall", False, False)
+    yield _engine((8, 4, 4, 1, *small), "tall", False, False)
+    yield _engine((4, 4, 4, 2, *small), "tall", True, True)
+    yield _engine((8, 2, 8, 8, *small), "broad", False, True)
+    yield _engine((8, 4, 8, 1, *small), "broad", False, True)
+    yield _engine((16, 8, 8, 4, *small), "ample", False, True)
+    yield _engine((16, 16, 16, 8, *small), "roomy", False, True)
 
 
 def parts() -> Iterator[Subject]:
