@@ -16,7 +16,7 @@ import pytest
 
 from accelerators.poetbin import replace as replacing
 from accelerators.poetbin import tasks, trained
-from accelerators.poetbin.arrays import Samples, read_samples, write_samples
+from accelerators.arrays import Samples, read_samples, write_samples
 from accelerators.poetbin.counts import naive_lut6, nominal_luts
 from accelerators.poetbin.design import Design
 from accelerators.poetbin.model import MODEL

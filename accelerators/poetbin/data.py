@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accelerators.poetbin.arrays import read_arrays
+from accelerators.arrays import read_arrays
 from hwsim.document import nearest, shown_path
 from hwsim.errors import InputError, Problem, Where, bad_input
 

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from accelerators.poetbin.arrays import write_atomically
+from accelerators.arrays import write_atomically
 from hwsim.document import one_line, read_json, shown_path
 from hwsim.errors import InputError, Problem, Where, bad_input
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from accelerators.arrays import Samples, read_arrays, write_arrays, write_atomically, write_samples
 from accelerators.poetbin import data, document
-from accelerators.poetbin.arrays import Samples, read_arrays, write_arrays, write_atomically, write_samples
 from accelerators.poetbin.bits import pack
 from accelerators.poetbin.boosting import train_neurons
 from accelerators.poetbin.classifier import Classifier, rinc_outputs

@@ -103,8 +103,8 @@ def crossing(netlist: Netlist, level: int) -> set[int]:
 def read_network(name: str) -> tuple[Netlist, NDArray[np.uint8], dict[str, Attr]]:
     """The network called `name`, or in the folder of that name: netlist, test samples in mixed order, and what the
     operator says of them (shape, hashes). Raises InputError where a file is missing or wrong."""
+    from accelerators.arrays import read_samples
     from accelerators.poetbin import trained
-    from accelerators.poetbin.arrays import read_samples
     from hwsim.netlist.document import read
 
     folder = trained.FOLDER / name if name in trained.names() else Path(name)

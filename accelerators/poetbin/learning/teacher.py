@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from accelerators.poetbin.arrays import read_arrays, write_arrays
+from accelerators.arrays import read_arrays, write_arrays
 from accelerators.poetbin.folder import damaged
 from accelerators.poetbin.learning import train
 from accelerators.poetbin.learning.binary import Binarize, binarize

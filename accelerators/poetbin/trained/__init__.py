@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from accelerators.poetbin.arrays import Samples, read_samples, write_samples
+from accelerators.arrays import Samples, read_samples, write_samples
 from accelerators.poetbin.classifier import scores_from_outputs
 from accelerators.poetbin.folder import write_json
 from hwsim.document import read_json
