@@ -35,6 +35,8 @@ class What(IntEnum):
     """A map reordered and another, both through depthwise convolutions into one map, and a pointwise one of that."""
     NETWORK = 4
     """SkyNet C with a part of its channels, image to head."""
+    PAIR = 5
+    """A pointwise layer that is pooled, and one of the pooled map: one of the two has ReLU6."""
 
 
 class Values(IntEnum):
@@ -52,7 +54,7 @@ class Values(IntEnum):
 class Task:
     """A layer, or a chain of them. A tile of 0 joins all frames in one."""
 
-    what: Annotated[What, Doc("bundle, depthwise, pointwise, bypass or network")]
+    what: Annotated[What, Doc("bundle, depthwise, pointwise, bypass, network or pair")]
     height: Annotated[int, Range(1, 512), Doc("rows of a frame of the map that is computed")]
     width: Annotated[int, Range(1, 1024), Doc("columns of it")]
     channels: Annotated[int, Range(1, 1024), Doc("channels in; of a network, the divisor of its channels")]
@@ -73,13 +75,13 @@ class Task:
 
     def problems(self) -> Iterable[tuple[str, str, str]]:
         """Rules across fields: (key, rule, remedy) of each one broken."""
-        if bool(self.outputs) != (self.what in (What.BUNDLE, What.POINTWISE, What.BYPASS)):
+        if bool(self.outputs) != (self.what in (What.BUNDLE, What.POINTWISE, What.BYPASS, What.PAIR)):
             yield "outputs", "channels out are those of a pointwise convolution", "Give them there, and only there."
         if self.image and (self.what not in (What.BUNDLE, What.DEPTHWISE) or self.channels != IMAGE_CHANNELS):
             yield "image", "an image has 3 channels, and is read by bundle and depthwise", "Leave it out."
         if self.reorder and (self.what != What.DEPTHWISE or self.image):
             yield "reorder", "a depthwise layer reorders a map", "Leave it out."
-        if self.pooled and self.what not in (What.BUNDLE, What.POINTWISE):
+        if self.pooled and self.what not in (What.BUNDLE, What.POINTWISE, What.PAIR):
             yield "pooled", "bundle and pointwise pool", "Leave it out."
         if bool(self.tile_rows) != bool(self.tile_columns):
             yield "tile_rows", "a tile has rows and columns, or neither", "Give both."
@@ -140,6 +142,8 @@ def planned(design: Any, task: Task) -> tuple[Layer, ...]:
     """The layers of a case, without their numbers."""
     if task.what == What.NETWORK:
         return _network_layers(design, task)
+    if task.what == What.PAIR:
+        return _pair_layers(task)
     return _bypass_layers(design, task) if task.what == What.BYPASS else (_single_layer(task),)
 
 
@@ -273,6 +277,31 @@ def _bypass(design: Any, task: Task, rng: np.random.Generator) -> Run:
     return Run(layers, weights, maps, given, None, {"both": both, "output": output})
 
 
+def _pair_layers(task: Task) -> tuple[Layer, Layer]:
+    size, half = (task.height, task.width), (task.height // 2, task.width // 2)
+    first = Layer("first", Kind.POINTWISE, "input", "", "pooled", (task.channels,), task.outputs, *size, relu=task.relu)
+    second = Layer("second", Kind.POINTWISE, "pooled", "output", "", (task.outputs,), task.outputs, *half,
+                   relu=not task.relu)  # fmt: skip
+    return _shaped(task, first), _shaped(task, second)
+
+
+def _pair(design: Any, task: Task, rng: np.random.Generator) -> Run:
+    """A pooled layer and one behind it, of which one clips and the other does not."""
+    layers = _pair_layers(task)
+    x = _map(rng, design, task, task.channels, task.height, task.width)
+    weights = tuple(
+        _weights(design, task, rng, Kind.POINTWISE, channels, task.outputs)
+        for channels in (task.channels, task.outputs)
+    )
+    first = _each_frame(lambda frame: _computed(design, layers[0], weights[0], frame), x)
+    pooled = _each_frame(network.max_pool, first)
+    output = _each_frame(lambda frame: _computed(design, layers[1], weights[1], frame), pooled)
+    maps = {"input": Map((task.channels,), task.height, task.width)}
+    wanted = {"pooled": pooled, "output": output}
+    maps |= {name: Map((task.outputs,), *codes.shape[2:]) for name, codes in wanted.items()}
+    return Run(layers, weights, maps, {"input": x}, None, wanted)
+
+
 # --- a whole network --------------------------------------------------------------------------------------------
 
 
@@ -399,5 +428,5 @@ class _NetworkBuilder:
 
 _BUILDERS: Mapping[What, Callable[[Any, Task, np.random.Generator], Run]] = {
     What.BUNDLE: _single, What.DEPTHWISE: _single, What.POINTWISE: _single, What.BYPASS: _bypass,
-    What.NETWORK: _network,
+    What.NETWORK: _network, What.PAIR: _pair,
 }  # fmt: skip

@@ -20,7 +20,7 @@ from hwsim.cosim.toolchain import available, require
 from hwsim.cosim.validation import Validation, disagreement, main_cause, markdown
 from rtl_models.skynet import blocks
 from rtl_models.skynet.bench import CIRCUIT, SkyNetCircuit
-from rtl_models.skynet.data import What
+from rtl_models.skynet.data import Task, Values, What
 
 QUICK = ("l8i4o8p2", "l4i2o4p1", "l4i4o2p2")
 """Families for every day: the released engine scaled to a quarter, with the whole network; and two small ones, the last
@@ -220,6 +220,31 @@ def test_every_seeded_mistake_is_caught(tmp_path: Path) -> None:
     for at, mistake in enumerate(MISTAKES):
         print(f"{mistake.name}: {found[at] or 'NOT CAUGHT'}")
     assert [mistake.name for at, mistake in enumerate(MISTAKES) if not found[at]] == []
+
+
+# --- the last pooled word -----------------------------------------------------------------------------------------
+
+FLAG = Mistake("the last pooled word is clipped as the next layer is", "engine.sv", ".relu(relu_1)", ".relu(relu)")
+"""A word leaves a cycle after it was read, when the next layer's flag may stand already. Stored whole maps end on their
+border, which is not written, so that only a pooled word shows it, and only where the layers differ in ReLU6: SkyNet has
+no such two, and no drawn case."""
+
+
+def pair() -> Case:
+    """A pooled layer whose results stay as they are, before one that clips. (The other way the flag cannot show: a
+    pooled word is the largest of the two pixels read before, clipped by then, and of the last two.)"""
+    like = case_file().selected(("last-word-l8i4o8p2",))[0]
+    task = Task(What.PAIR, 4, 4, channels=5, outputs=8, tile_rows=4, tile_columns=4, overlap=True, relu=False,
+                stored=False, pooled=True, values=Values.ANY)  # fmt: skip
+    return dataclasses.replace(like, name="pair", task=task, seed=3)
+
+
+def test_the_last_pooled_word_is_clipped_as_its_own_layer_is(tmp_path: Path) -> None:
+    needs("icarus")
+    assert caught_by(case_file(), [pair()]) == ""
+    found = caught_by(seeded(FLAG, tmp_path / "flag"), [pair()])
+    print(f"with the flag of the next layer, {found}")
+    assert found.startswith("pair: results[3]")  # the last of four pooled words
 
 
 # --- resources ----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from accelerators.skynet.search import folder, measures, stages
 from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, InputError, Problem, Where
+from hwsim.sweep.commands import terminated_like_interrupted
 from hwsim.sweep.progress import ProgressLine
 
 EXIT_INTERRUPTED = 130
@@ -68,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     add("--finalists", type=int, default=plan.finalists, help="networks that go on to the engines (4)")
     add("--port", type=int, action="append", dest="ports", choices=PORTS, metavar="BITS",
         help="widths of the ports, given once or more (128, as published)")  # fmt: skip
-    add("--workers", type=int, default=1, help="processes of the sweep over engines; changes no result (1)")
+    add("--workers", type=int, default=1, help="processes that train and sweep; changes no result (1)")
     return made
 
 
@@ -98,7 +99,7 @@ def run(options: argparse.Namespace) -> None:
     plan = checked(options)
     told, line = Told(sys.stderr), ProgressLine("time of a frame")
     with folder.opened(options.out, settings_of(plan, options)) as out:
-        measure = measures.named(options.measure, out / "trained.csv", plan.seed, options.frames)
+        measure = measures.named(options.measure, out / "trained.csv", plan.seed, options.frames, options.workers)
         try:
             stages.search(plan, measure, out, options.workers, told, line)
         finally:
@@ -113,7 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; its exit code."""
     options = parser().parse_args(arguments)
     try:
-        run(options)
+        with terminated_like_interrupted():
+            run(options)
     except InputError as error:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)

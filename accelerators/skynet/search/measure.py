@@ -12,7 +12,7 @@ deeper network is always better to it. It is for ranking, and the page says how 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from accelerators.skynet.structure import KINDS, PUBLISHED, Structure
@@ -26,10 +26,14 @@ FLOAT_IOU = 0.741
 
 
 class Measure(NamedTuple):
-    """A measure by name: a number for a structure, larger is better."""
+    """A measure by name: a number for each of some structures, larger is better, whoever else is asked about."""
 
     name: str
-    of: Callable[[Structure], float]
+    of_all: Callable[[Sequence[Structure]], list[float]]
+
+    def of(self, structure: Structure) -> float:
+        """One structure's."""
+        return self.of_all([structure])[0]
 
 
 def entropy(structure: Structure) -> float:
@@ -58,7 +62,7 @@ def score(structure: Structure) -> float:
     return entropy(structure) / entropy(PUBLISHED["skynet-c"])
 
 
-ENTROPY = Measure("entropy", score)
+ENTROPY = Measure("entropy", lambda structures: [score(one) for one in structures])
 
 
 def bit_share(feature_bits: int, weight_bits: int) -> float:

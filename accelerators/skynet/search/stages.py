@@ -13,7 +13,7 @@ from accelerators.skynet.search import engines, folder, picture
 from accelerators.skynet.search.cost import MILLI, Cost, Engine, refusal
 from accelerators.skynet.search.engines import Candidate, Described
 from accelerators.skynet.search.measure import Measure
-from accelerators.skynet.search.swarm import Fit, Space, Step, swarm
+from accelerators.skynet.search.swarm import Fit, Judge, Space, Step, swarm
 from accelerators.skynet.structure import KINDS, PUBLISHED, Structure, units
 from hwsim.errors import bad_input
 from hwsim.sweep.pareto import pareto_front
@@ -23,6 +23,9 @@ from hwsim.sweep.study import Direction
 Report = Callable[[str, int, int], None]
 """Told of a stage: what it does, how many are done, of how many."""
 REFERENCE = "skynet-c"
+SLACK = 2.0
+"""Kinds whose network takes more than this times the target are left out: narrower networks come nearer, but not to a
+quarter."""
 
 
 @dataclass(frozen=True)
@@ -56,25 +59,32 @@ class Bundle(NamedTuple):
 
 def bundles(engine: Engine, measure: Measure, report: Report) -> list[Bundle]:
     """Every candidate: a network of SkyNet A's channels and pools made of nothing else, on the engine."""
-    found = []
-    for number, kind in enumerate(KINDS):
-        report("bundles", number, len(KINDS))
-        why = refusal(engine, kind)
-        if why:
-            found.append(Bundle(kind, why))
-        else:
-            sketch = Structure(kind, PUBLISHED["skynet-a"].channels)
-            found.append(Bundle(kind, "", engine.cost(sketch), measure.of(sketch)))
-    report("bundles", len(KINDS), len(KINDS))
-    return found
+    refused = {kind: refusal(engine, kind) for kind in KINDS}
+    sketches = {kind: Structure(kind, PUBLISHED["skynet-a"].channels) for kind in KINDS if not refused[kind]}
+    report("bundles", 0, len(sketches))
+    measured = dict(zip(sketches, measure.of_all(list(sketches.values())), strict=True))
+    report("bundles", len(sketches), len(sketches))
+    return [
+        Bundle(kind, refused[kind]) if refused[kind]
+        else Bundle(kind, "", engine.cost(sketches[kind]), measured[kind])
+        for kind in KINDS
+    ]  # fmt: skip
 
 
-def chosen(found: Sequence[Bundle], groups: int) -> list[Bundle]:
-    """The kinds on the front of accuracy and time, at most `groups`: the fastest."""
-    able = [b for b in found if b.cost is not None]
-    goals = np.array([(b.accuracy, b.cost.frame_s) for b in able if b.cost])
-    kept = [b for b, on in zip(able, pareto_front(goals, (Direction.MAXIMIZE, Direction.MINIMIZE)), strict=True) if on]
-    return sorted(kept, key=lambda b: b.cost.frame_s if b.cost else 0.0)[:groups]
+def chosen(found: Sequence[Bundle], plan: Plan) -> list[Bundle]:
+    """The kinds on the front of accuracy and time that are not hopelessly slow, at most `plan.groups`: the fastest.
+
+    Raises InputError where none is left.
+    """
+    most_s = SLACK * plan.target_ms / MILLI
+    able = [(b, b.cost) for b in found if b.cost is not None and b.cost.frame_s <= most_s]
+    if not able:
+        rule = f"no Bundle kind makes a network of SkyNet A's channels in {SLACK} times as long"
+        raise bad_input("target", f"{plan.target_ms:g} ms", rule, "Give more time.", key="--target-ms")
+    goals = np.array([(b.accuracy, cost.frame_s) for b, cost in able])
+    on = pareto_front(goals, (Direction.MAXIMIZE, Direction.MINIMIZE))
+    kept = [pair for pair, good in zip(able, on, strict=True) if good]
+    return [b for b, _ in sorted(kept, key=lambda pair: pair[1].frame_s)][: plan.groups]
 
 
 def bundle_rows(found: Sequence[Bundle], kept: Sequence[Bundle]) -> list[dict[str, object]]:
@@ -90,16 +100,16 @@ def bundle_rows(found: Sequence[Bundle], kept: Sequence[Bundle]) -> list[dict[st
 # --- stage 2 ----------------------------------------------------------------------------------------------------
 
 
-def judge(engine: Engine, measure: Measure, plan: Plan) -> Callable[[Structure], Fit]:
+def judge(engine: Engine, measure: Measure, plan: Plan) -> Judge:
     """Fitness on the engine; each network is judged once."""
     known: dict[Structure, Fit] = {}
 
-    def judged(structure: Structure) -> Fit:
-        if structure not in known:
+    def judged(structures: Sequence[Structure]) -> list[Fit]:
+        new = [s for s in dict.fromkeys(structures) if s not in known]
+        for structure, accuracy in zip(new, measure.of_all(new), strict=True):
             frame_ms = MILLI * engine.cost(structure).frame_s
-            accuracy = measure.of(structure)
             known[structure] = Fit(accuracy, frame_ms, accuracy + plan.alpha * (frame_ms - plan.target_ms))
-        return known[structure]
+        return [known[s] for s in structures]
 
     return judged
 
@@ -138,11 +148,13 @@ def network_rows(steps: Sequence[Step]) -> list[dict[str, object]]:
 
 def candidates(found: Sequence[Step], measure: Measure) -> list[Candidate]:
     """The finalists with each set of features, by name."""
-    return [
-        Candidate(f"n{number}-b{structure.last}", structure, measure.of(structure))
+    named = {
+        f"n{number}-b{structure.last}": structure
         for number, step in enumerate(found, 1)
         for structure in engines.featured(step.structure)
-    ]
+    }
+    measured = measure.of_all(list(named.values()))
+    return [Candidate(name, one, value) for (name, one), value in zip(named.items(), measured, strict=True)]
 
 
 def reference(engine: Engine, measure: Measure) -> dict[str, object]:
@@ -161,7 +173,7 @@ def search(plan: Plan, measure: Measure, out: Path, workers: int, report: Report
     """All three stages into `out`, which `folder.opened` has opened. Raises InputError for what cannot be searched."""
     engine = Engine.named(plan.design)
     found = bundles(engine, measure, report)
-    groups = chosen(found, plan.groups)
+    groups = chosen(found, plan)
     folder.write_csv(out / "bundles.csv", bundle_rows(found, groups))
     steps = networks(engine, measure, plan, [b.kind for b in groups], report)
     folder.write_csv(out / "networks.csv", network_rows(steps))

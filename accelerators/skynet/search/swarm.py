@@ -68,7 +68,8 @@ class Fit(NamedTuple):
     fitness: float
 
 
-Judge = Callable[[Structure], Fit]
+Judge = Callable[[Sequence[Structure]], list[Fit]]
+"""Fits of networks, which must not depend on when they are asked for, nor with which others."""
 
 
 @dataclass
@@ -100,20 +101,18 @@ class Step(NamedTuple):
 
 
 def swarm(space: Space, judge: Judge, particles: int, iterations: int, seed: int) -> Iterator[Step]:
-    """Every evaluation in order: `iterations` of `particles` in each group. What `judge` says of a network must not
-    depend on when it is asked."""
+    """Every evaluation in order: `iterations` of `particles` in each group, an iteration at a time."""
     rng = random.Random(seed)
     groups = [Group(kind, [_particle(space, rng) for _ in range(particles)]) for kind in space.kinds]
+    pairs = [(group, particle) for group in groups for particle in group.particles]
     for iteration in range(iterations):
-        for group in groups:
-            if iteration:
-                for particle in group.particles:
-                    _move(space, group, particle, rng)
-            for particle in group.particles:
-                structure = space.structure(group.kind, particle.position)
-                fit = judge(structure)
-                _note(group, particle, fit.fitness)
-                yield Step(iteration, structure, fit)
+        if iteration:
+            for group, particle in pairs:
+                _move(space, group, particle, rng)
+        structures = [space.structure(group.kind, particle.position) for group, particle in pairs]
+        for (group, particle), structure, fit in zip(pairs, structures, judge(structures), strict=True):
+            _note(group, particle, fit.fitness)
+            yield Step(iteration, structure, fit)
 
 
 def random_search(space: Space, judge: Judge, seed: int) -> Iterator[Step]:
@@ -121,7 +120,7 @@ def random_search(space: Space, judge: Judge, seed: int) -> Iterator[Step]:
     rng = random.Random(seed)
     while True:
         structure = space.structure(rng.choice(space.kinds), space.drawn(rng))
-        yield Step(0, structure, judge(structure))
+        yield Step(0, structure, judge([structure])[0])
 
 
 def _particle(space: Space, rng: random.Random) -> Particle:
