@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from accelerators.skynet import accuracy
-from accelerators.skynet.learning.study import Row, Study
+from accelerators.skynet.learning.study import Study
+from accelerators.skynet.measured import Row
 from hwsim.errors import EXIT_BAD_INPUT, InputError
 
 

@@ -6,28 +6,19 @@ and goes on where it was. Rows stand in the order of `planned`, however they wer
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from accelerators.arrays import write_atomically
 from accelerators.skynet import accuracy, detection, network
 from accelerators.skynet.accuracy import FLOAT, PUBLISHED_IOU, Scheme
 from accelerators.skynet.learning import training, tuning
 from accelerators.skynet.learning.training import Settings
+from accelerators.skynet.measured import Row, read, write
 from accelerators.skynet.network import Network
 from accelerators.skynet.structure import Structure
-from hwsim.document import shown_path
-from hwsim.errors import bad_input
 
-COLUMNS = ("network", "activation", "seed", "feature_bits", "weight_bits", "tuned", "iou")
 LASTS = {"a": 0, "b": accuracy.PLAN.last // 2, "c": accuracy.PLAN.last}
 """Outputs of the last Bundle of the three networks, as the published ones' in proportion."""
 ACTIVATIONS = ("relu", "relu6")
@@ -35,21 +26,6 @@ FEATURES, WEIGHTS = (6, 7, 8, 9, 10, 12), (5, 6, 7, 8, 9, 10, 11, 12)
 TUNED = (*(scheme for scheme in PUBLISHED_IOU if scheme != FLOAT), Scheme(7, 8), Scheme(6, 8))
 TUNING_SHARE = 4
 """A tuning sees a fourth of the frames of the training."""
-
-
-class Row(NamedTuple):
-    """What is measured: a trained network, in one number format, tuned for it (1) or not (0)."""
-
-    network: str
-    activation: str
-    seed: int
-    scheme: Scheme
-    tuned: int
-
-    def text(self, iou: float) -> dict[str, str]:
-        """Its line of accuracy.csv."""
-        values = (self.network, self.activation, self.seed, *self.scheme, self.tuned, f"{iou:.4f}")
-        return dict(zip(COLUMNS, map(str, values), strict=True))
 
 
 @dataclass(frozen=True)
@@ -66,16 +42,17 @@ class Study:
 
     def rows(self) -> dict[Row, float]:
         """Every row's IoU, measured or read. Writes accuracy.csv in the folder after each."""
-        known = read(self.folder / "accuracy.csv") if (self.folder / "accuracy.csv").exists() else {}
+        table = self.folder / "accuracy.csv"
+        known = read(table) if table.exists() else {}
         found: dict[Row, float] = {}
         wanted = list(planned(self))
         for at, row in enumerate(wanted, 1):
             if row not in known:
                 known[row] = round(self.measured(row), 4)
                 self.say(f"{at} of {len(wanted)}: {' '.join(map(str, row.text(known[row]).values()))}")
-                write(self.folder / "accuracy.csv", known)
+                write(table, known)
             found[row] = known[row]
-        write(self.folder / "accuracy.csv", found)
+        write(table, found)
         return found
 
     def measured(self, row: Row) -> float:
@@ -138,38 +115,3 @@ def planned(study: Study) -> Iterator[Row]:
         for features in study.features:
             yield from (Row("c", "relu6", seed, Scheme(features, weights), 0) for weights in study.weights)
         yield from (Row("c", "relu6", seed, scheme, 1) for scheme in TUNED)
-
-
-# --- the table ----------------------------------------------------------------------------------------------------
-
-
-def write(path: Path, rows: dict[Row, float]) -> None:
-    """The table, atomically."""
-    out = io.StringIO()
-    table = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-    table.writeheader()
-    table.writerows(row.text(iou) for row, iou in rows.items())
-    write_atomically(path, out.getvalue().encode())
-
-
-def read(path: Path) -> dict[Row, float]:
-    """A table that `write` wrote. Raises InputError for another one."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        lines = list(csv.DictReader(stream))
-    found = {}
-    for number, line in enumerate(lines, 2):
-        try:
-            seed, features, weights, tuned = (int(line[c]) for c in ("seed", "feature_bits", "weight_bits", "tuned"))
-            found[Row(line["network"], line["activation"], seed, Scheme(features, weights), tuned)] = float(line["iou"])
-        except (KeyError, TypeError, ValueError):
-            rule = f"a row has {', '.join(COLUMNS)}"
-            raise bad_input("csv", f"{shown_path(path)}:{number}", rule, "Delete the file to measure anew.") from None
-    return found
-
-
-def spread(
-    rows: dict[Row, float], network_name: str, activation: str, scheme: Scheme, tuned: int = 0
-) -> NDArray[np.float64]:
-    """IoU of every seed."""
-    return np.array([iou for row, iou in rows.items()
-                     if row[:2] == (network_name, activation) and row[3:] == (scheme, tuned)])  # fmt: skip

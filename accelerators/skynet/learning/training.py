@@ -107,7 +107,7 @@ def _step(made: Detector, optimizer: torch.optim.Optimizer, settings: Settings, 
     optimizer.param_groups[0]["lr"] = rate(step, settings.steps)
     found = loss(made(pictures(frames.images)), torch.from_numpy(frames.boxes).float(), seen.anchors)
     optimizer.zero_grad()
-    found.backward()  # type: ignore[no-untyped-call]
+    found.backward()
     optimizer.step()
 
 

@@ -95,7 +95,7 @@ def tune(network: Network, formats: Formats, settings: Settings, seen: Sight) ->
             optimizer.param_groups[0]["lr"] = training.rate(step, settings.steps, RATE)
             found = loss(made(pictures(frames.images)), torch.from_numpy(frames.boxes).float(), seen.anchors)
             optimizer.zero_grad()
-            found.backward()  # type: ignore[no-untyped-call]
+            found.backward()
             optimizer.step()
     return made.trained()
 
