@@ -13,6 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from accelerators.skynet.resources import luts
+from accelerators.skynet.tasks import Pointwise
+from hwsim.model import Program
+from hwsim.parts import resolve_parts
 from hwsim.report.text import digits, memory, quantity
 from hwsim.result import Result
 from hwsim.sweep.answer import Answer, rerun
@@ -20,6 +24,7 @@ from hwsim.sweep.file import load_study
 from hwsim.sweep.formula import Formula
 from hwsim.sweep.metrics import metrics_of
 from hwsim.sweep.pareto import pareto_front
+from hwsim.sweep.resolve import Resolved, resolve
 from hwsim.sweep.space import Space
 from hwsim.sweep.study import OK, Assignment, Row, Study
 
@@ -281,3 +286,48 @@ def test_what_binds_the_engines_of_the_skynet_study() -> None:
         assert (round(busy["engine"]), round(busy["host"])) == (work, 10)
     _, refused = row_of(study_of("skynet_engine"), {**best, "outputs_per_cycle": 32})
     assert [(v.what, v.demand, v.bound) for v in refused.violations] == [("DSP slices", 544, 360)]
+
+
+def skynet_design(**changes: object) -> Resolved:
+    base: Assignment = {
+        "workload": "skynet-c", "device": "xczu3eg", "tile_height": 42, "tile_width": 82, "lanes": 32,
+        "inputs_per_cycle": 16, "outputs_per_cycle": 16, "pw_interval": 1, "feature": 9, "weight": 11, "port": 256,
+        "overlap_bundle": True,
+    }  # fmt: skip
+    return resolve(study_of("skynet_engine"), {**base, **changes})  # type: ignore[arg-type]
+
+
+def test_what_the_skynet_study_says_of_resources() -> None:
+    halved, published = skynet_design(), skynet_design(outputs_per_cycle=32, pw_interval=2)
+    assert round(100 * (1 - luts(halved.design) / luts(published.design))) == 21
+    space = Space(study_of("skynet_engine"))
+    reasons = []
+    for assignment in space.chunk(0, space.size):
+        if not space.excludes(assignment):
+            one = resolve(study_of("skynet_engine"), assignment)
+            violations = one.base.model.check(one.design, resolve_parts(one.named), Program())
+            reasons += [tuple(v.what for v in violations)] if violations else []
+    assert len(reasons) == 384 and set(reasons) == {("DSP slices",)}
+    eight = row_of(study_of("skynet_engine"), assignment_of(skynet_design(feature=8)))[1]
+    nine = row_of(study_of("skynet_engine"), assignment_of(skynet_design()))[1]
+    assert round(100 * (1 - eight.energy_j.value / nine.energy_j.value), 1) == 0.1
+
+
+def assignment_of(resolved: Resolved) -> Assignment:
+    return {"workload": resolved.workload.name, **resolved.changes}
+
+
+def test_where_the_time_of_the_smaller_tile_goes() -> None:
+    """Copies of weights into registers, pixels, waits: milliseconds of a batch, by what commands there are."""
+    found, read = [], []
+    for resolved in (skynet_design(), skynet_design(tile_height=22, tile_width=42)):
+        design, result = resolved.design, row_of(study_of("skynet_engine"), assignment_of(resolved))[1]
+        program = resolved.base.model.lower(resolved.workload, design, resolved.binding)
+        sums = sum(isinstance(program.tasks[t], Pointwise) for t in program.task)
+        copied = sums * design.lanes**2 / design.clock_khz  # a cycle a weight of a block
+        busy = {track.name: track.busy_s * 1e3 for track in result.tracks}
+        total = result.latency_s.value * 1e3
+        read.append(result.traffic_bits["dram"]["read"])
+        found.append((total, copied, busy["engine"] - copied, total - busy["engine"] - busy["host"]))
+    more = [round(small - large, 1) for large, small in zip(*found, strict=True)]
+    assert more == [16.6, 9.8, 5.4, 1.4] and round(100 * (read[1] / read[0] - 1)) == 18
