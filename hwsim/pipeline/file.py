@@ -61,6 +61,7 @@ STEP_OPTIONAL = ("unit_time", "frame_time", "uses", "distribution", "spread", "a
 RUN_KEYS = ("workload", "set", "bind", "run_frames", "batched")
 MAX_STAGES = 32
 MAX_STEPS = 32
+MAX_NAME = 60
 MAX_SPREAD = 10.0
 MAX_SEED = 2**32 - 1
 LARGEST = 10.0**18
@@ -203,6 +204,9 @@ class _Reader:
         name = self.check.text(path, raw, "name")
         if name is None:
             return ""
+        if not name.isprintable() or len(name) > MAX_NAME:
+            rule = f"a name is one line of at most {MAX_NAME} printable characters"
+            self.check.fail((*path, "name"), "name", name, rule)
         if "." in name:
             self.check.fail((*path, "name"), "name", name, "a name has no dot")
         if name in seen:
