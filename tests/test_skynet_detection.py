@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import distribution
 from itertools import combinations, product
 from pathlib import Path
@@ -23,12 +23,12 @@ SHOWN, COLUMNS = 24, 6
 
 
 @pytest.fixture(scope="module")
-def sources() -> dict[str, Part]:
+def sources() -> Mapping[str, Part]:
     return detection.load_sources()
 
 
 @pytest.fixture(scope="module")
-def many(sources: dict[str, Part]) -> dict[str, Frames]:
+def many(sources: Mapping[str, Part]) -> dict[str, Frames]:
     return {part: compose(sources, part, 1500) for part in sources}
 
 
@@ -49,7 +49,7 @@ def test_every_picture_comes_inside_a_package() -> None:
     assert read <= held
 
 
-def test_train_and_test_share_no_picture(sources: dict[str, Part]) -> None:
+def test_train_and_test_share_no_picture(sources: Mapping[str, Part]) -> None:
     """Faces, coins, distractors and backgrounds: none is in both, also not nearly (a correlation of 0.98)."""
     train, test = sources["train"], sources["test"]
     assert (len(train.objects), len(test.objects)) == (70 + 16, 30 + 8)
@@ -78,11 +78,21 @@ def test_coins_overlap_by_their_edges_at_most() -> None:
         assert shared <= 0.02 * (right - left) * (bottom - top)
 
 
+@pytest.fixture
+def unread() -> Iterator[None]:
+    """Pictures are read anew, and again afterwards."""
+    detection.load_sources.cache_clear()
+    yield
+    detection.load_sources.cache_clear()
+
+
+@pytest.mark.usefixtures("unread")
 def test_a_package_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detection, "find_spec", lambda name: None)
     assert "pip install scikit-image" in message(detection.load_sources)
 
 
+@pytest.mark.usefixtures("unread")
 def test_a_picture_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detection, "BACKGROUNDS", {"train": ("none.png",), "test": ("none.png",)})
     assert "none.png" in message(detection.load_sources)
@@ -91,7 +101,7 @@ def test_a_picture_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -
 # --- frames -------------------------------------------------------------------------------------------------------
 
 
-def test_frames_follow_from_their_number(sources: dict[str, Part], many: dict[str, Frames]) -> None:
+def test_frames_follow_from_their_number(sources: Mapping[str, Part], many: dict[str, Frames]) -> None:
     for part, frames in many.items():
         again = compose(sources, part, 5, first=40)
         assert np.array_equal(again.images, frames.images[40:45]) and np.array_equal(again.boxes, frames.boxes[40:45])
@@ -107,7 +117,7 @@ def test_the_test_frames_are_those_measured_on(many: dict[str, Frames]) -> None:
     assert moved.digest() != first.digest()
 
 
-def plain(sources: dict[str, Part]) -> dict[str, Part]:
+def plain(sources: Mapping[str, Part]) -> dict[str, Part]:
     """White objects, black distractors and backgrounds, of the same shapes and numbers: everything falls alike."""
     part = sources["test"]
     white = tuple(np.full_like(p, 255) for p in part.objects)
@@ -115,7 +125,7 @@ def plain(sources: dict[str, Part]) -> dict[str, Part]:
     return {"test": Part(white, black, dark)}
 
 
-def test_boxes_are_those_of_the_pixels(sources: dict[str, Part], many: dict[str, Frames]) -> None:
+def test_boxes_are_those_of_the_pixels(sources: Mapping[str, Part], many: dict[str, Frames]) -> None:
     """With white objects on black, what is not black lies in the box and touches its four sides."""
     frames = compose(plain(sources), "test", 300)
     assert np.array_equal(frames.boxes, many["test"].boxes[:300])
@@ -130,7 +140,7 @@ def _centred(left: int, top: int, right: int, bottom: int) -> tuple[float, ...]:
     return (left + right) / 2, (top + bottom) / 2, right - left, bottom - top
 
 
-def test_the_object_alone_differs_from_the_same_frame_with_another(sources: dict[str, Part]) -> None:
+def test_the_object_alone_differs_from_the_same_frame_with_another(sources: Mapping[str, Part]) -> None:
     """Outside its box no pixel of a frame depends on the object."""
     part = sources["test"]
     other = {"test": Part(tuple(255 - p for p in part.objects), part.distractors, part.backgrounds)}
@@ -156,7 +166,7 @@ def test_sizes_are_spread_as_wanted(many: dict[str, Frames]) -> None:
 
 
 @pytest.mark.parametrize(("part", "count", "first"), [("other", 1, 0), ("train", 0, 0), ("test", 3, -1)])
-def test_frames_that_cannot_be(sources: dict[str, Part], part: str, count: int, first: int) -> None:
+def test_frames_that_cannot_be(sources: Mapping[str, Part], part: str, count: int, first: int) -> None:
     assert "positive counts" in message(lambda: compose(sources, part, count, first))
 
 
@@ -191,7 +201,7 @@ def test_two_anchors_need_two_sizes() -> None:
 # --- the picture --------------------------------------------------------------------------------------------------
 
 
-def test_the_picture_of_the_set_shows_its_frames(root: Path, sources: dict[str, Part]) -> None:
+def test_the_picture_of_the_set_shows_its_frames(root: Path, sources: Mapping[str, Part]) -> None:
     """docs/skynet_detection.jpg, up to what JPEG changes: 12 frames to train on above 12 to test on."""
     from PIL import Image
 

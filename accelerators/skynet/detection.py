@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,9 @@ class Frames:
 # --- sources ----------------------------------------------------------------------------------------------------
 
 
-def load_sources() -> dict[str, Part]:
-    """The pictures of "train" and "test". Raises InputError when a package or a picture in it is missing."""
+@lru_cache(maxsize=1)
+def load_sources() -> Mapping[str, Part]:
+    """The pictures of "train" and "test", read once. Raises InputError when a package or a picture in it is missing."""
     science, learn = _folder("scikit-image", "skimage", "data"), _folder("scikit-learn", "sklearn", "datasets/images")
     subset = (np.load(_there(science / "lfw_subset.npy"), allow_pickle=False) * 255).round().astype(np.uint8)
     coins = _read(science / "coins.png")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from accelerators.arrays import write_atomically
 from accelerators.skynet.accuracy import FLOAT, PUBLISHED_IOU, Scheme
 from hwsim.document import shown_path
-from hwsim.errors import bad_input
+from hwsim.errors import Where, bad_input
 
 TABLE = Path(__file__).with_name("accuracy.csv")
 COLUMNS = ("network", "activation", "seed", "feature_bits", "weight_bits", "tuned", "iou")
@@ -63,7 +63,8 @@ def read(path: Path) -> dict[Row, float]:
             found[Row(line["network"], line["activation"], seed, Scheme(features, weights), tuned)] = float(line["iou"])
         except (KeyError, TypeError, ValueError):
             rule = f"a row has {', '.join(COLUMNS)}"
-            raise bad_input("csv", f"{shown_path(path)}:{number}", rule, "Delete the file to measure anew.") from None
+            where = Where(shown_path(path), number, 1)
+            raise bad_input("csv", "another line", rule, "Delete the file to measure anew.", where) from None
     return found
 
 
