@@ -20,7 +20,7 @@ LINE_S, LOG_LINE_S = 0.2, 10.0
 LIMITS: dict[str, tuple[float, float]] = {
     "seed": (0, 2**31 - 1), "target_ms": (0.01, 1e6), "alpha": (-1e3, -1e-9), "groups": (1, 16),
     "particles": (1, 1_000), "iterations": (1, 10_000), "bundles": (3, 12), "most": (16, 2_048),
-    "finalists": (1, 64), "frames": (100, 1_000_000), "workers": (1, 256),
+    "finalists": (1, 64), "frames": (100, 1_000_000), "seeds": (1, 100), "workers": (1, 256),
 }  # fmt: skip
 PORTS = (32, 64, 128, 256, 512, 1_024)
 
@@ -57,8 +57,14 @@ def parser() -> argparse.ArgumentParser:
     add("--out", required=True, type=Path, metavar="DIR", help="where the search is kept; an earlier one goes on")
     add("--design", default=plan.design, help=f"the engine to begin with, by name or file ({plan.design})")
     add("--seed", type=int, default=plan.seed, help="decides everything random (0)")
-    add("--measure", default="entropy", choices=measures.NAMES, help="accuracy: training-free, or short trainings")
+    add(
+        "--measure",
+        default="entropy",
+        choices=measures.NAMES,
+        help="accuracy: training-free, short trainings, or trainings of Bundles and of what is found (entropy)",
+    )
     add("--frames", type=int, default=measures.FRAMES, help=f"frames of a short training ({measures.FRAMES})")
+    add("--seeds", type=int, default=1, help="trainings of each network at the end (1)")
     add("--target-ms", type=float, default=plan.target_ms, help="of a frame (25)")
     add("--alpha", type=float, default=plan.alpha, help="fitness a millisecond beyond the target, below 0 (-0.01)")
     add("--groups", type=int, default=plan.groups, help="Bundle kinds that go on to the swarm (3)")
@@ -90,7 +96,7 @@ def checked(options: argparse.Namespace) -> stages.Plan:
 def settings_of(plan: stages.Plan, options: argparse.Namespace) -> dict[str, Any]:
     """What decides the result."""
     chosen = {**dataclasses.asdict(plan), "ports": list(plan.ports), "measure": options.measure}
-    frames = {"frames": options.frames} if options.measure != measures.ENTROPY_NAME else {}
+    frames = {"frames": options.frames, "seeds": options.seeds} if options.measure != measures.ENTROPY_NAME else {}
     return {"format": "skynet-search", "schema_version": 1, **chosen, **frames}
 
 
@@ -99,9 +105,10 @@ def run(options: argparse.Namespace) -> None:
     plan = checked(options)
     told, line = Told(sys.stderr), ProgressLine("time of a frame")
     with folder.opened(options.out, settings_of(plan, options)) as out:
-        measure = measures.named(options.measure, out / "trained.csv", plan.seed, options.frames, options.workers)
+        seeds = range(plan.seed, plan.seed + options.seeds)
+        chosen = measures.named(options.measure, out / "trained.csv", seeds, options.frames, options.workers)
         try:
-            stages.search(plan, measure, out, options.workers, told, line)
+            stages.search(plan, chosen, out, options.workers, told, line)
         finally:
             line.close()
             told.close()

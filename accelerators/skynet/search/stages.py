@@ -13,6 +13,7 @@ from accelerators.skynet.search import engines, folder, picture
 from accelerators.skynet.search.cost import MILLI, Cost, Engine, refusal
 from accelerators.skynet.search.engines import Candidate, Described
 from accelerators.skynet.search.measure import Measure
+from accelerators.skynet.search.measures import Measures
 from accelerators.skynet.search.swarm import Fit, Judge, Space, Step, swarm
 from accelerators.skynet.structure import KINDS, PUBLISHED, Structure, units
 from hwsim.errors import bad_input
@@ -169,22 +170,22 @@ def reference(engine: Engine, measure: Measure) -> dict[str, object]:
     return Described(made, engine, cost).row()
 
 
-def search(plan: Plan, measure: Measure, out: Path, workers: int, report: Report, told: Told) -> None:
+def search(plan: Plan, measures: Measures, out: Path, workers: int, report: Report, told: Told) -> None:
     """All three stages into `out`, which `folder.opened` has opened. Raises InputError for what cannot be searched."""
     engine = Engine.named(plan.design)
-    found = bundles(engine, measure, report)
+    found = bundles(engine, measures.kinds, report)
     groups = chosen(found, plan)
     folder.write_csv(out / "bundles.csv", bundle_rows(found, groups))
-    steps = networks(engine, measure, plan, [b.kind for b in groups], report)
+    steps = networks(engine, measures.networks, plan, [b.kind for b in groups], report)
     folder.write_csv(out / "networks.csv", network_rows(steps))
-    able = candidates(finalists(steps, plan.finalists), measure)
+    able = candidates(finalists(steps, plan.finalists), measures.designs)
     file = engines.write_study(out, plan.design, able, plan.ports)
     study, rows = engines.sweep(file, out / "engine.db", workers, told)
     designs = engines.designed(rows, able)
     if not designs:
         raise bad_input("no-design", plan.design, "no engine of the space fits the device", "Name another design.")
     best = engines.front(designs)
-    table = [reference(engine, measure), *(Described.on(engine, design).row() for design in best)]
+    table = [reference(engine, measures.designs), *(Described.on(engine, design).row() for design in best)]
     folder.write_csv(out / "designs.csv", table)
     picture.save(study, rows, designs, best, out / "designs.svg")
     report("designs", len(best), len(best))
