@@ -275,6 +275,45 @@ def test_a_tuning_follows_from_network_formats_frames_and_seed(shipped: network.
 # --- what is committed --------------------------------------------------------------------------------------------
 
 
+def test_the_shipped_detector_has_the_iou_of_the_table(
+    shipped: network.Network, seen: Sight, test_frames: detection.Frames
+) -> None:
+    """All 400 frames through the engine's arithmetic, to the last digit of accuracy.csv."""
+    rows = measured.read(measured.TABLE)
+    assert SHIPPED.stat().st_size < 500_000
+    for scheme in (Scheme(9, 11), Scheme(8, 10)):
+        maps = accuracy.fixed_maps(shipped, test_frames.images, scheme.formats)
+        iou = accuracy.mean_iou(maps, test_frames.boxes, seen.anchors)
+        print(f"features {scheme.feature_bits}, weights {scheme.weight_bits}: IoU {iou:.6f} on 400 frames")
+        assert round(iou, 4) == rows[Row("c", "relu6", 1, scheme, 0)]
+
+
+def test_the_shipped_detector_in_floating_point(
+    shipped: network.Network, seen: Sight, test_frames: detection.Frames, deep: bool
+) -> None:
+    """A module in float32 with no rounding in sight; a float64 twin when deep. Sums in another order may move a box."""
+    rows = measured.read(measured.TABLE)
+    wanted = rows[Row("c", "relu6", 1, FLOAT, 0)]
+    maps = training.box_maps(tuning.Folded(shipped, WIDE), test_frames.images)
+    assert accuracy.mean_iou(maps, test_frames.boxes, seen.anchors) == pytest.approx(wanted, abs=2e-3)
+    if deep:
+        exact = accuracy.float_maps(shipped, test_frames.images)
+        assert accuracy.mean_iou(exact, test_frames.boxes, seen.anchors) == pytest.approx(wanted, abs=2e-3)
+
+
+def test_what_the_released_types_cost_is_range(
+    shipped: network.Network, seen: Sight, test_frames: detection.Frames
+) -> None:
+    """One more bit in front of a feature's point gives back what floating point has: docs/studies.md."""
+    wider = Formats(feature_bits=10, feature_integer_bits=4)
+    maps = accuracy.fixed_maps(shipped, test_frames.images, wider)
+    iou = accuracy.mean_iou(maps, test_frames.boxes, seen.anchors)
+    rows = measured.read(measured.TABLE)
+    plain, released = (rows[Row("c", "relu6", 1, scheme, 0)] for scheme in (FLOAT, Scheme(9, 11)))
+    print(f"IoU {released:.3f} with <9, 3>, {iou:.3f} with <10, 4>, {plain:.3f} in floating point")
+    assert [round(value, 3) for value in (plain, released, iou)] == [0.488, 0.396, 0.491]
+
+
 def test_a_network_is_kept_as_plain_arrays(shipped: network.Network, tmp_path: Path) -> None:
     accuracy.save(shipped, tmp_path / "n.npz")
     assert (tmp_path / "n.npz").read_bytes() == SHIPPED.read_bytes()

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from accelerators.skynet import measured
+from accelerators.skynet.accuracy import FLOAT, PUBLISHED_IOU, Scheme
 from accelerators.skynet.resources import luts
 from accelerators.skynet.tasks import Pointwise
 from hwsim.model import Program
@@ -266,10 +268,23 @@ def test_what_is_said_of_the_skynet_study() -> None:
     assert narrow[0] == best[0] and round(100 * (1 - narrow[2] / best[2])) == 4
     iou = {(net, f, w): point(net, feature=f, weight=w)[3] for net in study_of("skynet_engine").workloads
            for f in (8, 9) for w in (10, 11)}  # fmt: skip
-    for bits, table in {(9, 11): 0.727, (9, 10): 0.714, (8, 11): 0.690, (8, 10): 0.680}.items():
-        assert iou[("skynet-c", *bits)] == pytest.approx(table, abs=1e-6)
-    for net, table in {"skynet-a": 0.673, "skynet-b": 0.703}.items():
-        assert iou[(net, 9, 11)] == pytest.approx(table * 0.727 / 0.741, abs=1e-6)
+    rows = measured.read(measured.TABLE)
+    for (net, features, weights), value in iou.items():
+        remembered = {"skynet-a": 0.673, "skynet-b": 0.703, "skynet-c": 0.741}[net]
+        assert value == pytest.approx(remembered * measured.share(rows, Scheme(features, weights)), abs=1e-5)
+    bits = keys.index("feature"), keys.index("weight")
+    front = {tuple(numbers["rows"][at][key] for key in bits) for at in numbers["front"]}
+    assert front == {(9, 11), (8, 11), (8, 10)}
+
+
+def test_the_shares_beside_the_skynet_study_are_those_measured_and_published(root: Path) -> None:
+    rows, page = measured.read(measured.TABLE), (root / "docs" / "studies.md").read_text(encoding="utf-8")
+    schemes = [Scheme(*bits) for bits in ((9, 11), (9, 10), (8, 11), (8, 10))]
+    said = re.findall(r"(\d+) and (\d+)(?: bits)? leave ([\d.]+) % \(([\d.]+) %", page)
+    assert said == [(str(s.feature_bits), str(s.weight_bits), f"{100 * measured.share(rows, s):.1f}",
+                     f"{100 * PUBLISHED_IOU[s] / PUBLISHED_IOU[FLOAT]:.1f}") for s in schemes]  # fmt: skip
+    left = measured.ious(rows, "c", "relu6", schemes[0]) / measured.ious(rows, "c", "relu6", FLOAT)
+    assert f"{100 * left.min():.0f} to {100 * left.max():.0f} % are left" in page
 
 
 def test_what_binds_the_engines_of_the_skynet_study() -> None:
