@@ -46,7 +46,7 @@ def draw(rows: measured.Rows) -> None:
     axes.axhline(
         measured.ious(rows, "c", "relu6", FLOAT).mean(), color="black", lw=0.8, ls="--", label="floating point"
     )
-    axes.set(xlabel="bits of a weight", ylabel="mean IoU, 400 test frames", ylim=(0, None), xticks=weights)
+    axes.set(xlabel="bits of a weight", ylabel="mean IoU, 400 test frames", ylim=(0, 0.55), xticks=weights)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(title="bits of a feature", frameon=False, ncols=2, loc="lower right")
     figure.savefig(PICTURE, metadata={"Date": None, "Creator": None})
