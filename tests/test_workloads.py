@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,7 @@ import pytest
 from hwsim.workload import store
 from hwsim.workload.ir import Disposition, Op, Role, Workload
 from hwsim.workload.spec import GraphSpec
-from workloads import (
-    blazeface,
-    classifiers,
-    darts,
-    efficientnet,
-    gpt2,
-    minilm,
-    mobilenet,
-    nasnet,
-    randwire,
-    skynet,
-    transformer,
-)
+from workloads import minilm, skynet, transformer
 from workloads.retrace import TARGETS
 
 torch = pytest.importorskip("torch")
@@ -41,43 +30,23 @@ from hwsim import trace  # noqa: E402
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for one another
 
-NAMES = [file.removesuffix(".json").replace("_", "-") for file in TARGETS]
-SPECS = {
-    "darts-v2-cell": darts.normal_cell,
-    "darts-v2-stack": darts.normal_stack,
-    "nasnet-a-stack": nasnet.normal_stack,
-    "randwire-ws32": randwire.stage,
-    "transformer-base": transformer.base,
-    "gpt2-small": gpt2.small,
-    "minilm-l6": minilm.pruned,
-    "efficientnet-lite0": efficientnet.lite0,
-    "mnist-classifier": classifiers.mnist,
-    "mnist-mlp": classifiers.mnist_mlp,
-    "cifar10-mlp": classifiers.cifar10_mlp,
-    "svhn-mlp": classifiers.svhn_mlp,
-    "blazeface": blazeface.short_range,
-    **{name: partial(skynet.spec, name) for name in skynet.PLANS},
-    **{
-        f"mobilenet-v1-{width}-{resolution}": partial(mobilenet.spec, width, resolution)
-        for width in mobilenet.WIDTHS
-        for resolution in mobilenet.RESOLUTIONS
-    },
-}
-MOBILENETS = [name for name in SPECS if name.startswith("mobilenet")]
+TARGET_OF = {file.removesuffix(".json").replace("_", "-"): target for file, target in TARGETS.items()}
+NAMES = list(TARGET_OF)
+MOBILENETS = [name for name in NAMES if name.startswith("mobilenet-v1")]
 MEGA = 10**6
 
 
 @cache
 def spec(name: str) -> Any:
-    return SPECS[name]()
+    module, _, function = TARGET_OF[name].partition(":")
+    return getattr(importlib.import_module(module), function)()
 
 
 @cache
 def retraced(name: str) -> Workload:
     """The network traced now, from the specification that the other tests use too."""
-    target = next(t for f, t in TARGETS.items() if f == name.replace("-", "_") + ".json")
     found = spec(name)
-    return trace.trace_workload(replace(found, provenance={"target": target, **found.provenance}))
+    return trace.trace_workload(replace(found, provenance={"target": TARGET_OF[name], **found.provenance}))
 
 
 @cache
@@ -172,6 +141,8 @@ SIZES: Mapping[tuple[str, str], list[dict[str, int]]] = {
     ("minilm-l6", "encoder"): [{"n": 1}, {"n": 2}, {"n": 128}],
     ("efficientnet-lite0", "network"): [{}],
     ("blazeface", "network"): [{}],
+    ("resnet18", "network"): [{"batch": 1}, {"batch": 5}],
+    ("resnet50", "network"): [{"batch": 2}],
     ("darts-v2-cell", "cell"): [{}],
     ("darts-v2-stack", "cells"): [{}],
     ("nasnet-a-stack", "cells"): [{}],

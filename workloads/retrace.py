@@ -11,6 +11,8 @@ from hwsim.workload import store
 from workloads import mobilenet, skynet
 
 TARGETS = {
+    "resnet18.json": "workloads.resnet:resnet18",
+    "resnet50.json": "workloads.resnet:resnet50",
     "transformer_base.json": "workloads.transformer:base",
     "gpt2_small.json": "workloads.gpt2:small",
     "minilm_l6.json": "workloads.minilm:pruned",
