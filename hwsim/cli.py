@@ -290,9 +290,12 @@ def _kind_of(name: str, path: Path) -> str:
             read_system(path)
             return "system"
         from hwsim.cosim.case import is_case_file
+        from hwsim.measured.file import check_measurements, is_measurements
 
         if is_case_file(keys):
             return _cases_kind(path)
+        if is_measurements(keys):
+            return f"description of measurements ({check_measurements(path)} tables)"
     from hwsim.config import find_designs, load_design
     from hwsim.workload import store
 
