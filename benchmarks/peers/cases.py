@@ -116,8 +116,8 @@ def measure(case: Case, interpreter: Path, limits: Limits) -> dict[str, Any]:
 def write_job(case: Case, folder: Path) -> Path:
     """All files that the tool reads; the job for its driver."""
     if case.tool == SCALESIM:
-        return scalesim.write_job(case.product, case.rows, case.columns, case.dataflow, folder)
-    return zigzag.write_job(case.product, case.rows, case.columns, folder)
+        return scalesim.write_job([case.product], case.rows, case.columns, case.dataflow, folder)
+    return zigzag.write_job([case.product], case.rows, case.columns, folder)
 
 
 def read_answer(case: Case, out: Path) -> dict[str, Any]:

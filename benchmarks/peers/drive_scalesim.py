@@ -1,21 +1,24 @@
 """Run SCALE-Sim once through its own class; started with SCALE-Sim's interpreter, knows nothing of hwsim.
 
-    python drive_scalesim.py JOB.json
+    python drive_scalesim.py JOB.json...
 
-The job names `config`, `topology`, `layout`, whether the topology holds GEMMs (`gemm`), and the folder `out`, below
-which SCALE-Sim writes its reports. Its command line would write traces of every cycle, whatever `-s` says.
+Each job in turn leaves the seconds since the start in `seconds.json` beside its file. A job names `config`,
+`topology`, `layout`, whether the topology holds GEMMs (`gemm`), and the folder `out`, below which SCALE-Sim writes its
+reports. Its command line would write traces of every cycle, whatever `-s` says.
 """
 
 import json
 import sys
+import time
 from pathlib import Path
 
-from scalesim.scale_sim import scalesim
+STARTED = time.perf_counter()
+
+from scalesim.scale_sim import scalesim  # noqa: E402 - its import is part of what is measured
 
 
-def main() -> None:
-    """Run the job that the first argument names."""
-    job = json.loads(Path(sys.argv[1]).read_text())
+def run(job):
+    """Run one job."""
     tool = scalesim(
         save_disk_space=True, verbose=False, config=job["config"], topology=job["topology"], layout=job["layout"],
         input_type_gemm=job["gemm"],
@@ -24,4 +27,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    for name in sys.argv[1:]:
+        run(json.loads(Path(name).read_text()))
+        Path(name).with_name("seconds.json").write_text(json.dumps(time.perf_counter() - STARTED))

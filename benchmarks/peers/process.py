@@ -7,7 +7,7 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ class Usage:
 
     status        "ok", "failed", "over time" or "over memory"
     wall_s, cpu_s the clock, and user plus system time of it and of the children it waited for
-    peak_bits     the most memory that was resident in one process of it
+    peak_bits     the most memory that was resident in one process of it; Linux counts what the starting process had
+                  resident, some 35 MiB, as the least
     message       its last words, where it failed
     """
 
@@ -41,19 +42,20 @@ class Usage:
 
 def run(
     command: Sequence[str | Path], log: Path, *, time_limit_s: float = 0, memory_limit_bits: int = 0,
-    environment: Mapping[str, str] | None = None, folder: Path | None = None,
+    output: Path | None = None, folder: Path | None = None,
 ) -> Usage:  # fmt: skip
-    """Run `command` (no shell), its output and errors into `log`; 0 is no limit.
+    """Run `command` (no shell) in `folder`, its errors into `log` and its output there too or into `output`; a limit of
+    0 is none.
 
     The memory limit is of addresses, as `ulimit -v`. Numerical libraries get one thread. On Ctrl-C the command ends as
     well.
     """
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-    with log.open("wb") as out:
+    with log.open("wb") as errors, (output or Path(os.devnull)).open("wb") as out:
         started = time.perf_counter()
         process = subprocess.Popen(
-            [str(c) for c in command], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-            env={**os.environ, **threads, **(environment or {})}, cwd=folder, start_new_session=True,
+            [str(c) for c in command], stdin=subprocess.DEVNULL, stdout=out if output else errors,
+            stderr=errors, env={**os.environ, **threads}, cwd=folder, start_new_session=True,
         )  # fmt: skip
         if memory_limit_bits:
             resource.prlimit(process.pid, resource.RLIMIT_AS, (memory_limit_bits // 8, memory_limit_bits // 8))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.work import Product
+from benchmarks.peers.work import Product, Window
 from hwsim.pure import ceil_div
 
 VERSION = "3.0.0"
@@ -56,10 +57,10 @@ UseRamulatorTrace = False
 """
 """InterfaceBandwidth CALC is its mode without stalls; a layout section and file are wanted even where none is used."""
 
-GEMM_HEADER = "Layer, M, N, K,"
 CONVOLUTION_HEADER = (
     "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,"
 )
+GEMM_HEADER = "Layer, M, N, K,"
 LAYOUT_COLUMNS = 20
 """Numbers a layer of a layout file has after its name."""
 
@@ -74,28 +75,47 @@ def topology(product: Product) -> str:
 
     A depthwise convolution is one channel of it, as SCALE-Sim itself takes a layer apart whose name holds "DP".
     """
-    w = product.window
-    if w is None:
+    if product.window is None:
         return f"{GEMM_HEADER}\nlayer, {product.m}, {product.n}, {product.k},\n"
-    if w.stride_h != w.stride_w:
-        raise ValueError(f"{product.name}: a topology of SCALE-Sim has one stride for both directions")
-    sizes = (w.in_h, w.in_w, w.kernel_h, w.kernel_w, w.channels, w.filters, w.stride_h)
-    return f"{CONVOLUTION_HEADER}\nlayer, {', '.join(map(str, sizes))},\n"
+    return convolutions([product])
 
 
-def layout() -> str:
-    """A layout file of one layer, all ones; it is read and not used."""
+def convolutions(products: Sequence[Product]) -> str:
+    """One copy of each product as a convolution, a GEMM as the one that SCALE-Sim itself makes of it: an input of m x k
+    under n filters of 1 x k.
+
+    Raises ValueError for different strides in the two directions: a topology has one.
+    """
+    rows = []
+    for i, p in enumerate(products):
+        w = p.window or Window(p.m, p.k, 1, p.k, 1, p.n, 1, 1, p.m, 1)
+        if w.stride_h != w.stride_w:
+            raise ValueError(f"{p.name}: a topology of SCALE-Sim has one stride for both directions")
+        sizes = (w.in_h, w.in_w, w.kernel_h, w.kernel_w, w.channels, w.filters, w.stride_h)
+        rows.append(f"layer{i}, {', '.join(map(str, sizes))},\n")
+    return f"{CONVOLUTION_HEADER}\n{''.join(rows)}"
+
+
+def layout(layers: int = 1) -> str:
+    """A layout file of so many layers, all ones; it is read and not used."""
     names = ", ".join(f"column {i}" for i in range(LAYOUT_COLUMNS))
-    return f"Layer name, {names},\nlayer, {', '.join(['1'] * LAYOUT_COLUMNS)},\n"
+    rows = (f"layer{i}, {', '.join(['1'] * LAYOUT_COLUMNS)},\n" for i in range(layers))
+    return f"Layer name, {names},\n{''.join(rows)}"
 
 
-def write_job(product: Product, rows: int, columns: int, dataflow: str, folder: Path) -> Path:
-    """Write all files of one run below `folder`; the job for `drive_scalesim`."""
-    import json
-
-    files = {"config": config(rows, columns, dataflow), "topology": topology(product), "layout": layout()}
-    job: dict[str, Any] = {"gemm": product.window is None, "out": str(folder / "out")}
-    for name, text in files.items():
+def write_job(
+    products: Sequence[Product], rows: int, columns: int, dataflow: str, folder: Path, sram_kib: int = SRAM_KIB
+) -> Path:
+    """Write all files of one run below `folder`; the job for `drive_scalesim`. One product alone keeps its form, GEMM
+    or convolution; several are all convolutions."""
+    gemm = len(products) == 1 and products[0].window is None
+    texts = {
+        "config": config(rows, columns, dataflow, sram_kib),
+        "topology": topology(products[0]) if gemm else convolutions(products),
+        "layout": layout(len(products)),
+    }
+    job: dict[str, Any] = {"gemm": gemm, "out": str(folder / "out")}
+    for name, text in texts.items():
         path = folder / (f"{name}.cfg" if name == "config" else f"{name}.csv")
         path.write_text(text)
         job[name] = str(path)

@@ -7,10 +7,11 @@ each multiplier, 2 MiB for inputs and outputs, and a DRAM of one port that reads
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -67,11 +68,12 @@ MAC_PJ = 0.04
 SRAM_WORD_BITS, DRAM_WORD_BITS = 2048, 64
 
 
-def hardware(rows: int, columns: int) -> dict[str, Any]:
+def hardware(rows: int, columns: int, sram_bits: int = MEMORIES["sram_2MB"].size) -> dict[str, Any]:
     """The accelerator. D1 counts columns (output channels), D2 rows (input channels)."""
+    memories = {**MEMORIES, "sram_2MB": dataclasses.replace(MEMORIES["sram_2MB"], size=sram_bits)}
     return {
         "name": "tpu_like",
-        "memories": {name: _memory(memory) for name, memory in MEMORIES.items()},
+        "memories": {name: _memory(memory) for name, memory in memories.items()},
         "operational_array": {
             "unit_energy": MAC_PJ, "unit_area": 1, "dimensions": ["D1", "D2"], "sizes": [columns, rows],
             "systolic_dimensions": ["D1", "D2"],
@@ -102,9 +104,17 @@ def mapping(rows: int, columns: int) -> list[dict[str, Any]]:
     return [{"name": "default", "spatial_mapping": unrolled, "memory_operand_links": {"O": "O", "W": "I2", "I": "I1"}}]
 
 
-def workload(product: Product) -> list[dict[str, Any]]:
-    """All copies of a product as one layer, in the form that ZigZag's own ONNX parsers give it."""
-    return [_convolution(product) if product.window else _gemm(product)]
+def workload(products: Sequence[Product]) -> list[dict[str, Any]]:
+    """A layer for each product, all its copies in it, in the form that ZigZag's own ONNX parsers give it."""
+    return [
+        {
+            "id": i,
+            "name": f"layer{i}",
+            **(_convolution(p) if p.window else _gemm(p)),
+            "operand_source": {"I": i, "W": i},
+        }
+        for i, p in enumerate(products)
+    ]
 
 
 def _gemm(product: Product) -> dict[str, Any]:
@@ -131,15 +141,18 @@ def _convolution(product: Product) -> dict[str, Any]:
 def _layer(kind: str, equation: str, dims: list[str], sizes: list[int], more: Mapping[str, Any]) -> dict[str, Any]:
     precision = {"W": OPERAND_BITS, "I": OPERAND_BITS, "O": SUM_BITS, "O_final": OPERAND_BITS}
     return {
-        "id": 0, "name": "layer", "operator_type": kind, "equation": equation, "loop_dims": dims, "loop_sizes": sizes,
-        "operand_precision": precision, "operand_source": {"I": 0, "W": 0}, **more,
+        "operator_type": kind, "equation": equation, "loop_dims": dims, "loop_sizes": sizes,
+        "operand_precision": precision, **more,
     }  # fmt: skip
 
 
-def write_job(product: Product, rows: int, columns: int, folder: Path) -> Path:
+def write_job(
+    products: Sequence[Product], rows: int, columns: int, folder: Path, sram_bits: int = MEMORIES["sram_2MB"].size
+) -> Path:
     """Write all files of one run below `folder`; the job for `drive_zigzag`."""
     parts: dict[str, Any] = {
-        "accelerator": hardware(rows, columns), "mapping": mapping(rows, columns), "workload": workload(product),
+        "accelerator": hardware(rows, columns, sram_bits), "mapping": mapping(rows, columns),
+        "workload": workload(products),
     }  # fmt: skip
     job: dict[str, Any] = {"opt": OPTIMIZE, "lpf_limit": FACTORS, "out": str(folder / "out")}
     for name, value in parts.items():
@@ -153,7 +166,7 @@ def write_job(product: Product, rows: int, columns: int, folder: Path) -> Path:
 
 # --- what it answers --------------------------------------------------------------------------------------------------
 
-ANSWER_FILE = "layer_complete.json"
+ANSWER_FILE = "layer0_complete.json"
 LOOP = re.compile(r"\((\w+), (\d+)\)")
 LEVELS = {"O": ("rf_2B", "sram_2MB", "dram"), "I": ("sram_2MB", "dram"), "W": ("rf_128B", "dram")}
 READS, WRITES = ("rd_out_to_low", "rd_out_to_high"), ("wr_in_by_low", "wr_in_by_high")
