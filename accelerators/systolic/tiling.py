@@ -199,12 +199,17 @@ def runs_of(passes: int, tiles: int) -> int:
 
 
 @pure
-def chunks_of(design: Design, m: int, n: int, k: int, bits: int) -> int:
-    """Pieces in which `bits` of a product pass: no more than it has blocks of the array's size, none too small to hide
+def pieces(design: Design, steps: int, bits: int) -> int:
+    """Pieces in which `bits` that `steps` steps of work need pass: no more than there are steps, none too small to hide
     the latency of DRAM. It does not depend on the SRAMs."""
-    side = min(design.rows, design.columns)
-    steps = ceil_div(m, side) * ceil_div(n, side) * ceil_div(k, side)
     return max(1, min(MOST_PIECES, steps, bits // (PIECE_BITS * design.dram_channels)))
+
+
+@pure
+def array_blocks(design: Design, m: int, n: int, k: int) -> int:
+    """Cubes of the array's shorter side that a product falls into."""
+    side = min(design.rows, design.columns)
+    return ceil_div(m, side) * ceil_div(n, side) * ceil_div(k, side)
 
 
 @pure
@@ -241,7 +246,7 @@ def traffic(
         weight_reads=k * n * along_m * design.weight_bits,
         output_reads=m * n * (along_k - 1) * design.accumulator_bits,
         output_writes=m * n * along_k * design.accumulator_bits,
-        chunks=chunks_of(design, m, n, k, inputs + weights + 2 * partial + results),
+        chunks=pieces(design, array_blocks(design, m, n, k), inputs + weights + 2 * partial + results),
     )
 
 
