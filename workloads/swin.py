@@ -26,6 +26,8 @@ def tiny() -> TraceSpec:
 
 
 def _attention(width: int, heads: int, side: int, shift: int) -> torch.nn.Module:
+    import math
+
     import torch
     from torch import Tensor, nn
     from torch.nn import functional
@@ -41,12 +43,12 @@ def _attention(width: int, heads: int, side: int, shift: int) -> torch.nn.Module
             self.bias = nn.Parameter(torch.empty((2 * WINDOW - 1) ** 2, heads))
             self.register_buffer("places", torch.empty(AREA * AREA, dtype=torch.int64))
             if shift:
-                self.register_buffer("mask", torch.empty(windows**2, 1, AREA, AREA))
+                self.register_buffer("seen", torch.empty(windows**2, 1, AREA, AREA, dtype=torch.bool))
 
         def biases(self) -> Tensor:
-            """(heads, AREA, AREA), or one such a window where the map is shifted."""
+            """(heads, AREA, AREA), or one such a window where the map is shifted and not all in it were neighbours."""
             bias = self.bias[self.places].unflatten(0, (AREA, AREA)).permute(2, 0, 1)
-            return bias + self.mask if shift else bias
+            return torch.where(self.seen, bias, -math.inf) if shift else bias
 
         def forward(self, x: Tensor) -> Tensor:
             x = torch.roll(x, (-shift, -shift), (1, 2)) if shift else x
