@@ -95,6 +95,19 @@ class Design:
     infeed_overhead_ps: Annotated[int, _Overhead, Doc("time of the link beside its bits, once a run")]
     step_overhead_ps: Annotated[int, _Overhead, Doc("time of the host before a run, once")]
     op_overhead_ps: Annotated[int, _Overhead, Doc("time behind an operator before its result can be used")]
+    infeed_target_bits: Annotated[
+        int, Range(0, 64), Doc("width of each class of a training target on that link; 0: one number a target")
+    ] = 0
+    in_order: Annotated[bool, Doc("an operator starts when the one before is done, whatever unit each needs")] = False
+    replicas: Annotated[
+        int, Range(1, 4096), Doc("copies of the parameters, each with its share of a training step's batch")
+    ] = 1
+    exchange_rate_bits_per_s: Annotated[
+        int, Range(0, 10**15), Doc("rate at which a replica passes sums of gradients on to the next; 0: no time")
+    ] = 0
+    state_bits: Annotated[
+        int, Range(0, 64), Doc("width that training keeps weights and what it updates in; 0: weight")
+    ] = 0
 
     def problems(self) -> Iterator[tuple[str, str, str]]:
         """Rules across fields: the smallest tile of the dataflow fits half of every SRAM."""
@@ -104,6 +117,8 @@ class Design:
                 flow = Dataflow(self.dataflow).name.lower()
                 rule = f"each half holds one fold of the array: {elements} elements of {bits} bits for {flow}"
                 yield key, rule, f"Write {need} bit or more, or a smaller array."
+        if self.cores % self.replicas:
+            yield "replicas", f"the {self.cores} cores are split evenly over replicas", "Write a divisor of cores."
 
     def smallest_tile(self) -> tuple[tuple[str, int, int], ...]:
         """Per SRAM its key, and the elements and their width that the smallest tile needs of it."""

@@ -1,7 +1,7 @@
 """The machine behind a design: units, memories, energies, leakage, area. Pure functions on the shared models.
 
-What the shared model does not know is assumed: a bank is as wide as the words it gives a cycle; an operation of a
-vector lane costs an addition at the width of a partial sum; a multiplier takes in one streamed operand and passes on another a
+What the shared model does not know is assumed: a bank is as wide as the words it gives a cycle; a vector lane spends an
+addition at the width of a partial sum an operation; a multiplier takes in one streamed operand and passes on another a
 cycle, each through a register. Links and hosts draw nothing here.
 """
 

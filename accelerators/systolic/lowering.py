@@ -20,11 +20,22 @@ from accelerators.optimus.placement import Lifetimes, held, lifetimes
 from accelerators.roofline.model import vector_ops, weight_bits
 from accelerators.systolic.design import Conv, Design
 from accelerators.systolic.tasks import Infeed, Lookup, Overhead, Parameters, Product, Stream, Values
+from accelerators.systolic.training import (
+    NOTHING,
+    Exchange,
+    State,
+    Trained,
+    handed_on,
+    rounded,
+    split,
+    target_classes,
+    trained,
+)
 from hwsim.lowering import Item, items, refuse
 from hwsim.model import Placement, Program
 from hwsim.workload.ir import Disposition, Graph, Op, Role, Workload
 
-Task = Product | Stream | Lookup
+Task = Product | Stream | Lookup | State | Exchange
 
 STRUCTURAL = frozenset({"conv", "fuse", "keep_on_chip"})
 """Fields that change which steps there are."""
@@ -137,6 +148,7 @@ class _Operator:
     item: Item
     read: Reading
     design: Design
+    kept: Trained = NOTHING
 
     def elements(self, names: Sequence[str]) -> int:
         """Elements of tensors."""
@@ -161,7 +173,29 @@ class _Operator:
         return named or (columns if self.item.op.name in self.read.folded else 0)
 
     def tasks(self) -> Iterator[Task]:
-        """Its tasks, each after the one before."""
+        """Its tasks, each after the one before, among what a training step keeps."""
+        op = self.item.op
+        if op.name in self.kept.updates:
+            yield from self.update()
+            return
+        for name in self.kept.first.get(op.name, ()):
+            yield from rounded(self.elements([name]), self.design)
+        made = self.kept.makes.get(op.name, ())
+        for task in self.own():
+            yield split(self.design, task) if made and isinstance(task, Product) else task
+        for name in made:
+            yield from handed_on(self.elements([name]), self.design)
+
+    def update(self) -> Iterator[Task]:
+        """A pass over what the optimizer reads and writes, behind the exchange of a gradient from another graph."""
+        op, elements = self.item.op, self.elements(self.item.op.outputs[:1])
+        if not any(op.inputs[1] in made for made in self.kept.makes.values()):
+            yield from handed_on(elements, self.design)
+        operations = vector_ops(op.kind, self.item.sizes)
+        yield State(elements, len(op.inputs), len(op.outputs), 0, 0, operations)
+
+    def own(self) -> Iterator[Task]:
+        """The tasks of the operator itself."""
         kind = self.item.op.kind
         if kind in _PRODUCTS:
             yield from _PRODUCTS[kind](self)
@@ -255,6 +289,7 @@ def lower(workload: Workload, design: Design, binding: Mapping[str, float], mach
     program = Program()
     begin = _begin(program, workload, sizes)
     readings = {name: reading(graph, design) for name, graph in workload.graphs.items()}
+    keeps = {name: trained(graph) for name, graph in workload.graphs.items()}
     lives = {name: lifetimes(graph) for name, graph in workload.graphs.items()}
     calls: list[_Call] = []
     local: Mapping[str, int] | None = None
@@ -263,11 +298,11 @@ def lower(workload: Workload, design: Design, binding: Mapping[str, float], mach
             local = item.binding
             calls.append(_call(item, len(program), lives[item.graph.name]))
         read = readings[item.graph.name]
-        steps = item.after or begin
+        steps = (len(program) - 1,) if design.in_order else item.after or begin
         if item.op.name in read.fused:
             program.free_ops[item.op.name] = f"runs on the results of {read.fused[item.op.name]} as they leave"
         else:
-            for task in _Operator(item, read, design).tasks():
+            for task in _Operator(item, read, design, keeps[item.graph.name]).tasks():
                 steps = (program.add(task, item.layer, steps, turn=item.turn, load_waits=True),)
         walk.produced(item, steps)
     _name_first(program)
@@ -280,12 +315,13 @@ def lower(workload: Workload, design: Design, binding: Mapping[str, float], mach
 def _begin(program: Program, workload: Workload, sizes: Mapping[str, int]) -> tuple[int, ...]:
     """The steps of the host and its link; those that the network waits for."""
     calls = workload.walk(sizes, workload.schedule())
-    inputs = 0
+    inputs, classes = 0, 0
     if calls:
         _, _, local, graph = calls[0]
         given = [graph.tensors[n] for n in graph.inputs if graph.tensors[n].role is Role.INPUT]
         inputs = sum(t.elements(local) for t in given)
-    program.add(Infeed(inputs), 0)
+        classes = target_classes(graph, local)
+    program.add(Infeed(inputs, classes), 0)
     return (program.add(Overhead(1), 0),)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 
 from accelerators.systolic.array import free_pace, pace
 from accelerators.systolic.design import Design
-from accelerators.systolic.tiling import Folds, array_blocks, choose, fold_cycles, pieces, tile_folds, traffic, trips
+from accelerators.systolic.tiling import Folds, array_blocks, choose, fold_cycles, moved, pieces, tile_folds, trips
 from hwsim.model import Action, Chunks, Drain, Runs, Traffic, Work
 from hwsim.pure import ceil_div, pure
 
@@ -108,9 +108,10 @@ class Overhead(NamedTuple):
 
 
 class Infeed(NamedTuple):
-    """`elements` of inputs that come over the link, for the step after this one."""
+    """`elements` of inputs that come over the link, for the step after this one, and `targets` classes of them all."""
 
     elements: int
+    targets: int = 0
 
 
 class Parameters(NamedTuple):
@@ -165,6 +166,8 @@ def shared(design: Design, batch: int, m: int) -> Share:
     rows = ceil_div(m, max(1, design.cores // max(1, batch)))
     split = ceil_div(m, max(1, rows))
     copies = split
+    if design.replicas > 1:
+        copies = min(split, design.replicas)
     if design.share_weights:
         copies = 1
     return Share(1, rows, split, copies, max(1, batch) * split)
@@ -269,23 +272,23 @@ def count_product(design: Design, task: Product) -> Counts:
     if s.split > 1 and unique > 0:
         unique = unique + task.halo
     tile = choose(design, s.rows, n, k, unique, task.halo, s.active, max(1, s.active * s.copies // s.split))
-    moved = traffic(design, s.rows, n, k, tile.tile_m, tile.tile_n, tile.tile_k, tile.order, unique, task.halo)
     t = trips(s.rows, n, k, tile.tile_m, tile.tile_n, tile.tile_k, tile.order)
     f = tile_folds(design, s.rows, n, k, tile, t)
+    own = moved(design, s.rows, n, k, tile, t, f, unique, task.halo)
     f = Folds(f.blocks * s.each, f.pieces, f.full, f.last)
     parts = task.batch * s.split
-    read_runs, write_runs = parts * moved.read_runs, parts * moved.write_runs
+    read_runs, write_runs = parts * own.read_runs, parts * own.write_runs
     if t.m * t.n == 1:
         # Products that are a tile each lie one behind the other.
         write_runs = 1
         if t.k == 1:
             read_runs = 2
-    inputs = parts * moved.input_bits
+    inputs = parts * own.input_bits
     if stays(design, task.handed_in):
         inputs = 0
-    weights = task.batch * s.copies * moved.weight_bits
-    partial = parts * moved.partial_read_bits
-    results = parts * moved.result_bits
+    weights = task.batch * s.copies * own.weight_bits
+    partial = parts * own.partial_read_bits
+    results = parts * own.result_bits
     added = task.added * design.weight_bits
     into = 0
     if stays(design, task.handed_out):
@@ -309,12 +312,12 @@ def count_product(design: Design, task: Product) -> Counts:
         dram_read_runs=min(read, read_runs),
         dram_write_bits=written,
         dram_write_runs=min(written, write_runs),
-        input_read_bits=parts * moved.input_reads,
-        weight_read_bits=parts * moved.weight_reads,
-        output_read_bits=parts * moved.output_reads,
-        output_write_bits=parts * moved.output_writes,
+        input_read_bits=parts * own.input_reads,
+        weight_read_bits=parts * own.weight_reads,
+        output_read_bits=parts * own.output_reads,
+        output_write_bits=parts * own.output_writes,
         input_fill_bits=inputs + into,
-        weight_fill_bits=parts * moved.weight_bits,
+        weight_fill_bits=parts * own.weight_bits,
         output_fill_bits=partial,
         output_drain_bits=partial + task.batch * m * n * design.accumulator_bits,
         macs_executed=task.batch * m * n * k,
@@ -378,7 +381,7 @@ def infeed_ps(design: Design, bits: int) -> int:
 @pure
 def count_infeed(design: Design, task: Infeed) -> Counts:
     """The link's time for the inputs of the next step; none without a link."""
-    if design.infeed_rate_bits_per_s == 0 or task.elements == 0:
+    bits = task.elements * design.infeed_element_bits + task.targets * design.infeed_target_bits
+    if design.infeed_rate_bits_per_s == 0 or bits == 0:
         return waited(0, 0, 0)
-    bits = task.elements * design.infeed_element_bits
     return waited(0, design.infeed_overhead_ps + infeed_ps(design, bits), bits)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from accelerators.systolic.array import IS, OS, WS, Pace, free_pace, pace, run_cycles
+from accelerators.systolic.array import IS, OS, WS, Pace, folds, free_pace, pace, run_cycles, streamed
 from accelerators.systolic.design import Design, LoopOrder
 from hwsim.pure import ceil_div, pure
 
@@ -120,6 +120,10 @@ def trips(m: int, n: int, k: int, tile_m: int, tile_n: int, tile_k: int, order: 
 @pure
 def blocks(size: int, tile: int, side: int) -> int:
     """Blocks of `side` that `size` falls into, tile by tile."""
+    if tile >= size:
+        return ceil_div(size, side)
+    if tile <= side:
+        return ceil_div(size, tile)
     full = size // tile
     return full * ceil_div(tile, side) + ceil_div(size - full * tile, side)
 
@@ -219,21 +223,26 @@ def traffic(
 ) -> Traffic:  # fmt: skip
     """What a product of one core moves in these tiles."""
     t = trips(m, n, k, tile_m, tile_n, tile_k, order)
-    f = tile_folds(design, m, n, k, Tile(tile_m, tile_n, tile_k, order), t)
+    tile = Tile(tile_m, tile_n, tile_k, order)
+    return moved(design, m, n, k, tile, t, tile_folds(design, m, n, k, tile, t), unique, halo)
+
+
+@pure
+def moved(design: Design, m: int, n: int, k: int, tile: Tile, t: Trips, f: Folds, unique: int, halo: int) -> Traffic:
+    """`traffic`, where trips and folds are known."""
     inputs = t.inputs * input_elements(m, k, t.m, unique, halo) * design.input_bits
     weights = t.weights * k * n * design.weight_bits
     partial = (t.results - 1) * m * n * design.accumulator_bits
     results = m * n * design.output_bits
-    along_m, along_n, along_k = 1, 1, 1
     if design.dataflow == WS:
-        along_m, along_n = f.pieces, blocks(n, tile_n, design.columns)
-        along_k = blocks(k, tile_k, design.rows)
+        along_m, along_n = f.pieces, blocks(n, tile.tile_n, design.columns)
+        along_k = blocks(k, tile.tile_k, design.rows)
     elif design.dataflow == IS:
-        along_n, along_m = f.pieces, blocks(m, tile_m, design.columns)
-        along_k = blocks(k, tile_k, design.rows)
+        along_n, along_m = f.pieces, blocks(m, tile.tile_m, design.columns)
+        along_k = blocks(k, tile.tile_k, design.rows)
     else:
-        along_k, along_m = f.pieces, blocks(m, tile_m, design.rows)
-        along_n = blocks(n, tile_n, design.columns)
+        along_k, along_m = f.pieces, blocks(m, tile.tile_m, design.rows)
+        along_n = blocks(n, tile.tile_n, design.columns)
     return Traffic(
         input_bits=inputs,
         weight_bits=weights,
@@ -346,21 +355,47 @@ class Cost(NamedTuple):
     both: int
 
 
+class Question(NamedTuple):
+    """What tiles are chosen for: a product, the cores that do the same at a time, and the rate that weighs bits.
+
+    rate_milli  thousandths of the bits that all DRAM channels move in a cycle; 0: see `judged`
+    """
+
+    m: int
+    n: int
+    k: int
+    unique: int
+    halo: int
+    active: int
+    weight_copies: int
+    rate_milli: int
+
+
 @pure
-def cost(
-    design: Design, m: int, n: int, k: int, tile: Tile, unique: int, halo: int, active: int, weight_copies: int
-) -> Cost:
-    """The cost of one choice (see `Cost`); with a `dram_rate` of 0 all DRAM bits, then the array's cycles."""
-    t = trips(m, n, k, tile.tile_m, tile.tile_n, tile.tile_k, tile.order)
-    f = tile_folds(design, m, n, k, tile, t)
-    worked = fold_cycles(design, f, pace(design, tile.tile_m, tile.tile_n, tile.tile_k))
-    own = dram_bits(design, m, n, k, t, unique, halo)
-    weights = t.weights * k * n * design.weight_bits
-    moved = 1000 * (active * (own - weights) + weight_copies * weights)
-    rate = design.dram_rate_bits_per_s * design.dram_channels // design.clock_khz
-    if rate == 0:
-        return Cost(moved, worked)
-    return Cost(max(moved, rate * worked), moved + rate * worked)
+def judged(design: Design, q: Question, t: Trips, worked: int) -> Cost:
+    """The cost of so many trips and cycles (see `Cost`); with no rate all DRAM bits, then the cycles."""
+    own = dram_bits(design, q.m, q.n, q.k, t, q.unique, q.halo)
+    weights = t.weights * q.k * q.n * design.weight_bits
+    bits = 1000 * (q.active * (own - weights) + q.weight_copies * weights)
+    if q.rate_milli == 0:
+        return Cost(bits, worked)
+    return Cost(max(bits, q.rate_milli * worked), bits + q.rate_milli * worked)
+
+
+@pure
+def cost(design: Design, q: Question, tile: Tile) -> Cost:
+    """The cost of one choice."""
+    t = trips(q.m, q.n, q.k, tile.tile_m, tile.tile_n, tile.tile_k, tile.order)
+    f = tile_folds(design, q.m, q.n, q.k, tile, t)
+    return judged(design, q, t, fold_cycles(design, f, pace(design, tile.tile_m, tile.tile_n, tile.tile_k)))
+
+
+@pure
+def least_cost(design: Design, q: Question) -> Cost:
+    """What no choice is below: every operand moved once, every block filled once, no SRAM in the way."""
+    length = streamed(design.dataflow, q.m, q.n, q.k)
+    f = Folds(folds(design.dataflow, design.rows, design.columns, q.m, q.n, q.k), 1, length, length)
+    return judged(design, q, Trips(1, 1, 1, 1, 1, 1), fold_cycles(design, f, free_pace(design)))
 
 
 @pure
@@ -370,41 +405,36 @@ def cheaper(a: Cost, b: Cost) -> bool:
 
 
 @pure
-def better(
-    design: Design, m: int, n: int, k: int, tile: Tile, order: int, found: Tile, least: Cost,
-    unique: int, halo: int, active: int, weight_copies: int,
-) -> tuple[Tile, Cost]:  # fmt: skip
+def better(design: Design, q: Question, tile: Tile, order: int, found: Tile, least: Cost) -> tuple[Tile, Cost]:
     """The cheaper of what was found and these tiles in this order."""
     other = Tile(tile.tile_m, tile.tile_n, tile.tile_k, order)
-    price = cost(design, m, n, k, other, unique, halo, active, weight_copies)
+    price = cost(design, q, other)
     if cheaper(price, least):
         return other, price
     return found, least
 
 
 @pure
-def best_order(
-    design: Design, m: int, n: int, k: int, tile: Tile, found: Tile, least: Cost,
-    unique: int, halo: int, active: int, weight_copies: int,
-) -> tuple[Tile, Cost]:  # fmt: skip
+def best_order(design: Design, q: Question, tile: Tile, found: Tile, least: Cost) -> tuple[Tile, Cost]:
     """The cheaper of what was found and these tiles in the order that the design asks for, or in the best one.
 
     With all of k in a tile, mnk and nmk differ and no other order is better. Otherwise mkn and nkm alone can be better
     than mnk, and only where the partial sums they move are fewer bits than what mnk reads again.
     """
-    one = design.loop_order
-    if one != BEST:
-        return better(design, m, n, k, tile, one, found, least, unique, halo, active, weight_copies)
-    found, least = better(design, m, n, k, tile, MNK, found, least, unique, halo, active, weight_copies)
-    if tile.tile_k >= k:
-        return better(design, m, n, k, tile, NMK, found, least, unique, halo, active, weight_copies)
-    again_inputs = m * k * (ceil_div(n, tile.tile_n) - 1) * design.input_bits
-    again_weights = k * n * (ceil_div(m, tile.tile_m) - 1) * design.weight_bits
-    partial = 2 * m * n * design.accumulator_bits
+    if design.loop_order != BEST:
+        return better(design, q, tile, design.loop_order, found, least)
+    found, least = better(design, q, tile, MNK, found, least)
+    if tile.tile_k >= q.k:
+        if tile.tile_m >= q.m or tile.tile_n >= q.n:
+            return found, least
+        return better(design, q, tile, NMK, found, least)
+    again_inputs = q.m * q.k * (ceil_div(q.n, tile.tile_n) - 1) * design.input_bits
+    again_weights = q.k * q.n * (ceil_div(q.m, tile.tile_m) - 1) * design.weight_bits
+    partial = 2 * q.m * q.n * design.accumulator_bits
     if partial < again_inputs:
-        found, least = better(design, m, n, k, tile, MKN, found, least, unique, halo, active, weight_copies)
+        found, least = better(design, q, tile, MKN, found, least)
     if partial < again_weights:
-        found, least = better(design, m, n, k, tile, NKM, found, least, unique, halo, active, weight_copies)
+        found, least = better(design, q, tile, NKM, found, least)
     return found, least
 
 
@@ -427,11 +457,14 @@ def choose(
     does not depend on the SRAMs, only what fits does, so that a larger SRAM never costs more. `active` cores do the
     same at the same time, and read weights `weight_copies` times.
     """
+    rate = design.dram_rate_bits_per_s * design.dram_channels // design.clock_khz
+    q = Question(m, n, k, unique, halo, active, weight_copies, rate)
     r = room(design, m, n, k, unique, halo)
     found = Tile(r.least_m, r.least_n, r.least_k, MNK)
     if design.loop_order != BEST:
         found = Tile(r.least_m, r.least_n, r.least_k, design.loop_order)
-    least = cost(design, m, n, k, found, unique, halo, active, weight_copies)
+    least = cost(design, q, found)
+    bound = least_cost(design, q)
     depth, tried = k, 0
     while tried != depth:
         parts, tile_n, tile_m, rows = 1, 0, 0, 0
@@ -441,9 +474,8 @@ def choose(
             rows = most_rows(r, k, tile_n, depth)
             if tile_n != before and rows >= 1:
                 tile_m = evened(m, rows, r.least_m)
-                tile = Tile(tile_m, tile_n, depth, MNK)
-                found, least = best_order(design, m, n, k, tile, found, least, unique, halo, active, weight_copies)
-                if depth == k and tile_m == m and tile_n == n:
+                found, least = best_order(design, q, Tile(tile_m, tile_n, depth, MNK), found, least)
+                if not cheaper(bound, least):
                     return found
             parts = 2 * parts
         tried = depth
