@@ -54,7 +54,7 @@ def two_layers() -> Workload:
 
 
 class TestGpu(ModelSuite):
-    designs: ClassVar[Sequence[str | tuple[str, ...]]] = ("jetson-tx2", ("tesla-v100-fp16", "fuse=true"))
+    designs: ClassVar[Sequence[str | tuple[str, ...]]] = ("jetson-tx2", ("tesla-v100-fp16", "fuse=true"), "v100")
     workloads: ClassVar[Sequence[str | Callable[[], Workload]]] = (
         "mobilenet-v1-0.25-128", "minilm-l6", "transformer-base", two_layers,
     )  # fmt: skip
