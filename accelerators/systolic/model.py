@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from accelerators.systolic import hardware, lowering, tasks, training
+from accelerators.systolic import hardware, lowering, resident, tasks, training
 from accelerators.systolic.design import Design
 from hwsim.dram import peak_bits_per_s
 from hwsim.model import Parts, Program, Violation
@@ -36,6 +36,7 @@ class SystolicModel:
         tasks.Lookup: tasks.count_lookup,
         tasks.Overhead: tasks.count_overhead,
         tasks.Infeed: tasks.count_infeed,
+        resident.Resident: resident.count_resident,
         training.State: training.count_state,
         training.Exchange: training.count_exchange,
     }
