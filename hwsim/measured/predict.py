@@ -14,7 +14,7 @@ from hwsim.measured.file import UNITS, DataSet, Measured
 from hwsim.measured.statistics import Accuracy, Pair, accuracy
 from hwsim.parts import resolve_parts
 from hwsim.simulate import resolve_binding
-from hwsim.workload import store
+from hwsim.workload.family import load_network
 from hwsim.workload.ir import Workload
 
 
@@ -77,8 +77,7 @@ def predictions(data: DataSet) -> Iterator[Prediction]:
     networks = Networks(data)
     for row in data.rows:
         with placed(data.table.where(row.row, data.column)):
-            network, bind = networks.of(row.bind)
-            done = evaluate(Job(file.model, file.design, parts, network, resolve_binding(network, bind)))
+            done = evaluate(Job(file.model, file.design, parts, *networks.of(row.bind)))
         yield Prediction(row, figure(done, unit.figure) / unit.scale)
 
 
@@ -112,12 +111,17 @@ def design_of(data: DataSet) -> DesignFile:
 
 
 class Networks:
-    """The workloads of a table's rows; one that several rows share is made once."""
+    """The workloads of a table's rows; one that several rows share is made once.
+
+    Raises InputError for a name that nothing has, and for a workload without a training step where one is asked for,
+    naming the entry.
+    """
 
     def __init__(self, data: DataSet) -> None:
         with placed(data.where):
-            self.network = store.load_workload(data.workload)
+            self.network = load_network(data.workload, data.train)
 
-    def of(self, bind: Mapping[str, float]) -> tuple[Workload, Mapping[str, float]]:
-        """The workload of a row, and what of `bind` is left for its symbols."""
-        return self.network, bind
+    def of(self, bind: Mapping[str, float]) -> tuple[Workload, dict[str, float]]:
+        """The workload of a row, and every symbol of it with its value. Raises InputError for a bad value."""
+        values = resolve_binding(self.network, bind)
+        return self.network.built(values), self.network.own(values)
