@@ -37,7 +37,7 @@ from hwsim.workload.ir import Disposition, Graph, Op, Role, Workload
 
 Task = Product | Stream | Lookup | State | Exchange
 
-STRUCTURAL = frozenset({"conv", "fuse", "keep_on_chip"})
+STRUCTURAL = frozenset({"conv", "fuse", "in_order", "keep_on_chip", "replicas", "state_bits", "weight_bits"})
 """Fields that change which steps there are."""
 
 ROW_PASSES = 3

@@ -1,11 +1,11 @@
-"""What a training step needs beside products and streams: parameters kept wider than they are computed with, one copy of
-them a replica, and gradients that replicas exchange.
+"""What a training step needs beside products and streams: parameters that are kept wider than they are computed with,
+a copy of them in every replica, and gradients that replicas exchange.
 
-With `replicas` a batch is split over that many copies of the network (data parallel). Each makes the whole gradient of a
-weight from its share of the batch: as many products of the same m x n, each over its share of k. An all-reduce in a ring
-then sends 2 (r - 1) / r of every gradient from each replica to the next (Patarasuk and Yuan, J. Parallel Distrib.
-Comput. 69(2), 2009), and each replica updates all its parameters. With `state_bits` parameters, their gradients and what
-the optimizer keeps lie in DRAM in that width; weights are rounded before they are first used, gradients widened.
+With `replicas` a batch is split over that many copies of the network (data parallel). Each makes the whole gradient of
+a weight from its share of the batch: as many products of the same m x n, each over its share of k. An all-reduce in a
+ring then sends 2 (r - 1) / r of every gradient from each replica to the next (Patarasuk and Yuan, J. Parallel Distrib.
+Comput. 69(2), 2009), and each replica updates all its parameters. With `state_bits` parameters, their gradients and
+what the optimizer keeps lie in DRAM in that width; weights are rounded before they are first used, gradients widened.
 """
 
 from __future__ import annotations
