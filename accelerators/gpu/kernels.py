@@ -13,7 +13,7 @@
   What leaves DRAM is each operand once where one of them fits half the cache, and otherwise one of them once for every
   band of the other that does. Of five tile shapes the fastest is taken, as libraries choose.
 
-Nothing here is fitted to a measurement.
+No number in here is fitted to a measurement; six values of the design v100 are (docs/measured.md).
 """
 
 from __future__ import annotations
