@@ -191,9 +191,11 @@ class _Calls:
         weights = trainable(graph)
         outside = [n for n, t in graph.tensors.items() if self.has_gradient(graph, t)]
         tape = Tape(graph, dict(graph.tensors), needed(graph, [*weights, *outside]))
-        targets = _loss(tape) if graph.name == self.last else self.arriving(tape)
+        last = graph.name == self.last
+        targets, arrived = (_loss(tape), {}) if last else ([], self.arriving(tape))
         walk(tape)
-        leaving = [self.leave(tape, name) for name in outside] + [self.collect(tape, name) for name in weights]
+        leaving = [self.leave(tape, name, arrived.get(name, "")) for name in outside]
+        leaving += [self.collect(tape, name) for name in weights]
         return self.ahead(tape), self.back(tape, targets, [name for name in leaving if name])
 
     def has_gradient(self, graph: Graph, tensor: Tensor) -> bool:
@@ -201,27 +203,34 @@ class _Calls:
         earlier = tensor.role is Role.STATE or (tensor.role is Role.INPUT and graph.name != self.first)
         return earlier and is_float(tensor)
 
-    def arriving(self, tape: Tape) -> list[str]:
-        """Gradients that later calls have left of this graph's results and of its state."""
+    def arriving(self, tape: Tape) -> dict[str, str]:
+        """The gradients that later calls have left of this graph's results and of the state it writes."""
+        arrived: dict[str, str] = {}
         written = {name for op in tape.graph.ops for name in op.outputs}
+        for name in tape.graph.outputs:
+            if name in tape.needed:
+                self.arrive(tape, name)
         for name, tensor in list(tape.graph.tensors.items()):
-            result = name in tape.graph.outputs or (tensor.role is Role.STATE and name in written)
-            if result and name in tape.needed:
-                made = tape.value(name)
-                tape.tensors[made] = replace(tape.tensors[made], role=Role.STATE)
-                tape.contribute(name, made)
-        return []
+            if tensor.role is Role.STATE and name in written and name in tape.needed:
+                arrived[name] = self.arrive(tape, name)
+        return arrived
 
-    def leave(self, tape: Tape, name: str) -> str:
-        """Hand the gradient of a value from outside to the call that made it; the name of a new result."""
+    def arrive(self, tape: Tape, name: str) -> str:
+        """A part of the gradient of `name` that a later call has left."""
+        made = tape.value(name)
+        tape.tensors[made] = replace(tape.tensors[made], role=Role.STATE)
+        tape.contribute(name, made)
+        return made
+
+    def leave(self, tape: Tape, name: str, arrived: str) -> str:
+        """Hand the gradient of a value from outside to the call that made it: in place of the one that `arrived`, or
+        as a new result, whose name is returned."""
         gradient = tape.gradient(name)
-        if gradient is None:
+        if gradient is None or gradient == arrived:
             return ""
-        kept = tape.graph.tensors[name].role is Role.STATE and f"{name}.grad" in tape.tensors
-        target = f"{name}.grad" if kept else tape.fresh(f"{name}.gradient")
-        if gradient != target:
-            _carried(tape, gradient, target, Role.STATE if kept else Role.OUTPUT)
-        return "" if kept else target
+        target = arrived or tape.fresh(f"{name}.gradient")
+        _carried(tape, gradient, target, Role.OUTPUT)
+        return "" if arrived else target
 
     def collect(self, tape: Tape, weight: str) -> str:
         """Add up a weight's gradient over calls, or hand it out where there is one call; the name of a new result."""
