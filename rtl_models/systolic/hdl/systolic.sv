@@ -131,9 +131,14 @@ module systolic #(
       end
     end
 
+  // Before the first start nothing is defined, and nothing is checked.
+  logic started;
+  initial started = 1'b0;
+
   always @(posedge clk) begin
+    if (start) started <= 1'b1;
     if (start && dataflow != 1 && 32'(vectors) > 32'(DEPTH)) $fatal(1, "%0d vectors have no room", vectors);
-    if (running && !exists && |slot) $fatal(1, "something leaves after the last fold");
+    if (started && running && !exists && |slot) $fatal(1, "something leaves after the last fold");
   end
 
   bench_trace events (
