@@ -76,6 +76,7 @@ class TestGpu(ModelSuite):
         ("titan-xp-tiled", 1582, 3840, 12.15, 547.7),
         ("tesla-v100", 1455, 5120, 15.0, 900.0),
         ("tesla-v100-fp16", 1455, 5120, 120.0, 900.0),
+        ("v100", 1530, 5120, 125.0, 900.0),
     ],
 )
 def test_peaks_are_those_that_are_advertised(

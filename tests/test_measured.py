@@ -266,6 +266,15 @@ def layers(design: str, *settings: str, **sizes: float) -> dict[str, LayerResult
     return {x.name: x for x in run(design, network, overrides=settings, bind=own, interval=False).layers}
 
 
+@pytest.mark.parametrize(("design", "teraflops", "gigabytes_per_s"), [("tpu-v2", 183.5, 2400), ("tpu-v3", 492.8, 3600)])
+def test_peaks_of_the_boards(design: str, teraflops: float, gigabytes_per_s: float) -> None:
+    """Arrays of 128 x 128 at their clock: 180 and 420 TFLOPS are advertised, the second below what 16 arrays can do."""
+    d = load_design(design).design
+    assert 2 * d.rows * d.columns * d.cores * d.clock_khz * 1e3 == pytest.approx(teraflops * 1e12, rel=1e-3)
+    assert d.dram_rate_bits_per_s * d.dram_channels == pytest.approx(8e9 * gigabytes_per_s, rel=0.01)
+    assert d.replicas == 8
+
+
 @pytest.mark.parametrize("batch", [4096, 16384])
 @pytest.mark.parametrize("design", ["v100", "tpu-v2", "tpu-v3"])
 def test_small_networks_stand_at_the_host(design: str, batch: int) -> None:
