@@ -55,7 +55,9 @@ def rates(options: argparse.Namespace) -> None:
     store = Store(options.results)
     found = store.get("sweep") or {}
     found["hwsim"] = sweep.our_rates(options.results)
-    say(f"hwsim: {found['hwsim']['warm_per_s']:,.0f} points/s warm")
+    found["study"] = sweep.our_study()
+    warm, cold = found["hwsim"]["warm"]["wall_s"], found["study"]["usage"]["wall_s"]
+    say(f"hwsim: 1,000 points in {warm:.3f} s warm, in {cold:.1f} s with `hwsim sweep`")
     store.put("sweep", found)
     for tool in options.tools:
         found[tool] = sweep.peer_rate(tool, environments.interpreter(options.envs, tool), options.seconds)
@@ -81,7 +83,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description="hwsim beside SCALE-Sim and ZigZag")
     parser.add_argument("--envs", type=Path, default=HERE / ".envs", help="where the peers' environments are")
     parser.add_argument("--results", type=Path, default=HERE / ".runs", help="where measured cases are kept")
-    parser.add_argument("--tools", nargs="+", choices=VERSIONS, default=list(VERSIONS))
+    parser.add_argument("--tool", dest="tools", action="append", choices=VERSIONS, help="one peer; again for another")
     commands = parser.add_subparsers(required=True)
     commands.add_parser("install").set_defaults(act=install)
     runs = commands.add_parser("run")
@@ -95,7 +97,9 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     swept.add_argument("--seconds", type=float, default=sweep.PEER_LIMIT_S, help="a peer")
     commands.add_parser("collect").set_defaults(act=gather)
     commands.add_parser("docs").set_defaults(act=docs)
-    return parser.parse_args(words)
+    options = parser.parse_args(words)
+    options.tools = options.tools or list(VERSIONS)
+    return options
 
 
 def main() -> int:

@@ -40,6 +40,8 @@ class Case:
         del shape["name"], shape["times"]
         if shape["window"]:
             del shape["window"]["rest_h"], shape["window"]["rest_w"]
+            if self.tool == SCALESIM or not any(shape["window"]["pads"]):  # SCALE-Sim has no word for them
+                del shape["window"]["pads"]
         if self.tool == SCALESIM:  # one copy is run
             del shape["copies"], shape["fixed"]
         question = [self.tool, VERSIONS[self.tool], self.rows, self.columns, self.dataflow, shape]

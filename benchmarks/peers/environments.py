@@ -42,7 +42,10 @@ def install(folder: Path, tool: str, requirements: tuple[str, ...] = ()) -> dict
     if (place / READY).exists():
         return packages(folder, tool)
     shutil.rmtree(place, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _problem(tool, folder, str(error), "its environment could not be made", "Name another folder.") from error
     python = (place / "bin" / "python").absolute()
     _step(folder, tool, [sys.executable, "-m", "venv", place])
     _step(
@@ -68,10 +71,7 @@ def packages(folder: Path, tool: str) -> dict[str, str]:
 
 def _step(folder: Path, tool: str, command: list[str | Path], log: Path | None = None) -> None:
     log = log or folder / f"{tool}.log"
-    try:
-        usage = process.run(command, log, time_limit_s=TIME_LIMIT_S)
-    except OSError as error:
-        raise _problem(tool, folder, str(error), "its environment could not be made") from error
+    usage = process.run(command, log, time_limit_s=TIME_LIMIT_S)
     if usage.status != "ok":
         words = (usage.message or usage.status).splitlines()[-1]
         raise _problem(tool, folder, words, f"its environment could not be made ({usage.status}; {log} has it all)",

@@ -49,14 +49,18 @@ def measure(network: Network, like: str, side: int) -> dict[str, Any]:
 
 
 def condensed(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What is compared of a result of `hwsim run --json`."""
-    layers = result["layers"]
-    product = {layer["name"] for layer in layers if layer["op"] in PRODUCTS}
-    by_kind = [
-        sum(layer["cycles"] for layer in layers if (layer["name"] in product) == wanted) for wanted in (True, False)
-    ]
+    """What is compared of a result of `hwsim run --json`.
+
+    product_cycles and other_cycles add up to `cycles`: those that products and other operators add to the run.
+    array_cycles are those that the array is held by products.
+    """
+    layers = [layer for layer in result["layers"] if layer["op"] in PRODUCTS]
+    product_s = sum(layer["exposed_s"] for layer in layers)
+    product_cycles = round(product_s * result["clock_hz"])
     return {
-        "cycles": result["cycles"], "product_cycles": by_kind[0], "other_cycles": by_kind[1],
+        "cycles": result["cycles"], "product_cycles": product_cycles,
+        "other_cycles": result["cycles"] - product_cycles, "array_cycles": sum(layer["cycles"] for layer in layers),
+        "product_dram_bits": sum(layer["traffic_bits"]["dram"] for layer in layers),
         "energy_j": result["energy_j"], "energy_breakdown_j": result["energy_breakdown_j"],
         "traffic_bits": result["traffic_bits"], "macs": result["macs"], "provenance": result["provenance"],
     }  # fmt: skip

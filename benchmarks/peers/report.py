@@ -180,36 +180,54 @@ def energy_table(results: Results) -> str:
 
 
 def traffic_table(results: Results) -> str:
-    """Bits through DRAM."""
+    """Bits through DRAM for products alone, which is what the peers are given, and for all operators."""
     rows = []
     for network, side in every():
-        theirs = [their_dram_bits(peer(results, tool, network, side)) for tool in (SCALESIM, ZIGZAG)]
-        own = [sum(hwsim(results, like, network, side)["answer"]["traffic_bits"]["dram"].values())
-               for like in (SCALESIM, ZIGZAG)]  # fmt: skip
-        cells = [f"{bits / MIB_BITS:,.1f}" for bits in (theirs[0], own[0], theirs[1], own[1])]
-        rows.append((SHORT[network], str(side), *cells))
-    header = ("network", "array", "SCALE-Sim", "hwsim, its SRAMs", "ZigZag", "hwsim, its SRAMs")
-    return table(header, rows)
+        cells = []
+        for tool in (SCALESIM, ZIGZAG):
+            own = hwsim(results, tool, network, side)["answer"]
+            whole_run = sum(own["traffic_bits"]["dram"].values())
+            cells += [their_dram_bits(peer(results, tool, network, side)), own["product_dram_bits"], whole_run]
+        rows.append((SHORT[network], str(side), *(f"{bits / MIB_BITS:,.1f}" for bits in cells)))
+    both = ("hwsim, products", "all operators")
+    return table(("network", "array", "SCALE-Sim", *both, "ZigZag", *both), rows)
 
 
 def rate_table(results: Results) -> str:
     """Points a second."""
-    sweep = results["sweep"]
-    own = sweep["hwsim"]
-    rows = [
-        ("hwsim, compiled, warm", f"{own['points']:,} points", whole(own["warm_per_s"]), f"{own['warm_s']:.3f} s"),
-        ("hwsim, compiled, warm", f"{own['many']:,} points", whole(own["many_per_s"]),
-         f"{1000 / own['many_per_s']:.3f} s"),
-        ("hwsim, compiled, from the start of its process", f"{own['points']:,} points",
-         whole(own["points"] / own["cold_s"]), f"{own['cold_s']:.1f} s"),
-        ("hwsim, ordinary Python", "30 points", whole(own["plain_per_s"]), f"{1000 / own['plain_per_s']:.0f} s*"),
+    own, study = results["sweep"]["hwsim"], results["sweep"]["study"]
+    compiled, cold = own["peak_bits"], {"wall_s": own["cold_s"], "cpu_s": own["first"]["cpu_s"]}
+    measured = [
+        ("hwsim, compiled, warm", "1,000 points, one thread", own["points"], own["warm"], compiled),
+        ("hwsim, compiled, warm", "1,000 points, two threads", own["points"], own["warm_two"], compiled),
+        ("hwsim, compiled, warm", "100,000 points, one thread", own["many_points"], own["many"], compiled),
+        ("hwsim, compiled, warm", "100,000 points, two threads", own["many_points"], own["many_two"], compiled),
+        ("hwsim, compiled, whole process", "1,000 points, one thread", own["points"], cold, compiled),
+        ("`hwsim sweep`, whole process", "1,000 points, one process", study["points"], study["usage"],
+         study["usage"]["peak_bits"]),
     ]  # fmt: skip
-    for tool, title in ((ZIGZAG, "ZigZag 3.9.1"), (SCALESIM, "SCALE-Sim 3.0.0")):
-        r = sweep[tool]
-        rate = r["points"] / r["seconds"]
-        rows.append((f"{title}, its largest arrays", f"{r['points']} points", f"{rate:.4f}",
-                     f"{1000 / rate / 3600:.1f} h*" if rate else "-"))  # fmt: skip
-    return table(("tool", "measured on", "points/s", "1,000 points"), rows)
+    for tool, title in ((ZIGZAG, "ZigZag"), (SCALESIM, "SCALE-Sim")):
+        r = results["sweep"][tool]
+        share = r["seconds"] / r["usage"]["wall_s"]
+        took = {"wall_s": r["seconds"], "cpu_s": share * r["usage"]["cpu_s"]}
+        measured.append((f"{title}, its largest arrays", f"{r['points']} points, one process", r["points"], took,
+                         r["usage"]["peak_bits"]))  # fmt: skip
+    rows = [_rate(tool, on, points, took, peak, own["points"]) for tool, on, points, took, peak in measured]
+    header = ("tool", "measured on", "points/s on the clock", "points/s of processor time", "1,000 points", "most MiB")
+    return table(header, rows)
+
+
+def _rate(tool: str, on: str, points: int, took: Mapping[str, float], peak: int, wanted: int) -> Row:
+    if points == 0:
+        return tool, on, f"none in {took['wall_s']:.0f} s", "-", "-", mebibytes(peak)
+    rates = [points / took[clock] for clock in ("wall_s", "cpu_s")]
+    shown = [whole(rate) if rate >= 100 else f"{rate:.3f}" for rate in rates]
+    return tool, on, *shown, duration(wanted / rates[0]) + ("*" if points < wanted else ""), mebibytes(peak)
+
+
+def duration(took_s: float) -> str:
+    """Seconds, or hours where those say more."""
+    return f"{took_s / 3600:.1f} h" if took_s > 3600 else f"{took_s:.3f} s" if took_s < 1 else f"{took_s:.1f} s"
 
 
 TABLES = {

@@ -15,10 +15,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from benchmarks.peers import process, scalesim, zigzag
 from benchmarks.peers.cases import DATAFLOW, HERE, SCALESIM, VERSIONS
+from benchmarks.peers.ours import DESIGNS
 from benchmarks.peers.work import NETWORKS
 
+ROOT = HERE.parent.parent
 NETWORK = "resnet18"
 SIDES = (16, 24, 32, 48, 64, 80, 96, 128, 160, 192)
 SRAM_KIB = (128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096)
@@ -72,9 +76,31 @@ def _job(tool: str, products: list[Any], point: Point, folder: Path) -> Path:
 def our_rates(folder: Path) -> dict[str, Any]:
     """hwsim's rates, by a new process; what that process took is beside them."""
     folder.mkdir(parents=True, exist_ok=True)
-    answer = folder / "rates.json"
+    answer = folder / "rates.out"
     command = [sys.executable, "-m", "benchmarks.peers.rates", answer]
-    usage = process.run(command, folder / "rates.log", folder=HERE.parent.parent)
+    usage = process.run(command, folder / "rates.log", folder=ROOT)
     if usage.status != "ok":
         raise RuntimeError(f"rates of hwsim: {usage.message}")
     return {**json.loads(answer.read_text()), "usage": usage.plain()}
+
+
+def study() -> dict[str, Any]:
+    """The sweep as a file of `hwsim sweep`."""
+    return {
+        "study": "peers", "accelerator": str(DESIGNS[SCALESIM]), "workload": NETWORKS[NETWORK].trace,
+        "space": {"rows": list(SIDES), "columns": list(SIDES), "input_sram": [f"{size} KiB" for size in SRAM_KIB]},
+        "objectives": {"latency_s": "minimize", "energy_j": "minimize", "traffic_bits.dram.read": "minimize"},
+    }  # fmt: skip
+
+
+def our_study() -> dict[str, Any]:
+    """One `hwsim sweep` of the thousand from an empty store, from the start of its process to its exit."""
+    with tempfile.TemporaryDirectory(prefix="hwsim-peers-") as name:
+        path = Path(name) / "study.yaml"
+        path.write_text(yaml.safe_dump(study()))
+        command = [sys.executable, "-m", "hwsim", "sweep", path, "--engine", "serial", "--store",
+                   Path(name) / "study.db"]  # fmt: skip
+        usage = process.run(command, Path(name) / "log", folder=ROOT)
+        if usage.status != "ok":
+            raise RuntimeError(f"hwsim sweep: {usage.message}")
+    return {"points": len(grid()), "usage": usage.plain()}

@@ -35,6 +35,8 @@ class Window:
     out_w: int
     rest_h: int = 0
     rest_w: int = 0
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Rows above and below, columns to the left and to the right."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,13 @@ def _convolution(op: Op, s: Mapping[str, int]) -> Product:
     if s["batch"] != 1 or a.get("dilation_h", 1) != 1 or a.get("dilation_w", 1) != 1:
         raise bad_input("peer-convolution", op.name, "a convolution here has one sample and no dilation",
                         "Trace the network with a batch of one.")  # fmt: skip
+    pads = (a["pad_top"], a["pad_bottom"], a["pad_left"], a["pad_right"])
+    in_h = read(s["out_h"], s["kernel_h"], a["stride_h"])
+    in_w = read(s["out_w"], s["kernel_w"], a["stride_w"])
     window = Window(
-        read(s["out_h"], s["kernel_h"], a["stride_h"]), read(s["out_w"], s["kernel_w"], a["stride_w"]),
-        s["kernel_h"], s["kernel_w"], s["in_channels"] // s["groups"], s["out_channels"] // s["groups"],
+        in_h, in_w, s["kernel_h"], s["kernel_w"], s["in_channels"] // s["groups"], s["out_channels"] // s["groups"],
         a["stride_h"], a["stride_w"], s["out_h"], s["out_w"],
-        s["in_h"] + a["pad_top"] + a["pad_bottom"] - read(s["out_h"], s["kernel_h"], a["stride_h"]),
-        s["in_w"] + a["pad_left"] + a["pad_right"] - read(s["out_w"], s["kernel_w"], a["stride_w"]),
+        s["in_h"] + sum(pads[:2]) - in_h, s["in_w"] + sum(pads[2:]) - in_w, pads,
     )  # fmt: skip
     k = window.channels * window.kernel_h * window.kernel_w
     return Product(op.name, window.out_h * window.out_w, window.filters, k, s["groups"], window=window)

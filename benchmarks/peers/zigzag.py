@@ -98,10 +98,30 @@ def _memory(memory: Memory) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def mapping(rows: int, columns: int) -> list[dict[str, Any]]:
-    """Output channels across the columns and input channels down the rows, as in the example's own mapping."""
-    unrolled = {"D1": [f"K, {columns}"], "D2": [f"C, {rows}"]}
-    return [{"name": "default", "spatial_mapping": unrolled, "memory_operand_links": {"O": "O", "W": "I2", "I": "I1"}}]
+def mapping(products: Sequence[Product], rows: int, columns: int) -> list[dict[str, Any]]:
+    """Output channels across the columns and input channels down the rows, as in the example's own mapping. Layers with
+    few input channels get taps of the window beside them as far as they fit, which a user of ZigZag would write down:
+    the example's mapping would leave a depthwise layer one multiplier."""
+    named = [(f"layer{i}", taps) for i, p in enumerate(products) if (taps := taps_down(p, rows))]
+    return [_mapped("default", rows, columns, []), *(_mapped(name, rows, columns, taps) for name, taps in named)]
+
+
+def taps_down(product: Product, rows: int) -> list[str]:
+    """Loops over the window that fit on the rows beside all input channels of a group."""
+    w = product.window
+    if w is None or w.channels * w.kernel_w > rows:
+        return []
+    across = [] if w.kernel_w == 1 else [f"FX, {w.kernel_w}"]
+    if w.kernel_h == 1 or w.channels * w.kernel_w * w.kernel_h > rows:
+        return across
+    return [*across, f"FY, {w.kernel_h}"]
+
+
+def _mapped(name: str, rows: int, columns: int, taps: list[str]) -> dict[str, Any]:
+    return {
+        "name": name, "spatial_mapping": {"D1": [f"K, {columns}"], "D2": [f"C, {rows}", *taps]},
+        "memory_operand_links": {"O": "O", "W": "I2", "I": "I1"},
+    }  # fmt: skip
 
 
 def workload(products: Sequence[Product]) -> list[dict[str, Any]]:
@@ -133,7 +153,12 @@ def _convolution(product: Product) -> dict[str, Any]:
         "B": 1, "K": w.filters, "G": product.copies, "OX": w.out_w, "OY": w.out_h, "C": w.channels, "FX": w.kernel_w,
         "FY": w.kernel_h,
     }  # fmt: skip
-    more = {"dimension_relations": [f"ix={w.stride_w}*ox+1*fx", f"iy={w.stride_h}*oy+1*fy"]}
+    more: dict[str, Any] = {"dimension_relations": [f"ix={w.stride_w}*ox+1*fx", f"iy={w.stride_h}*oy+1*fy"]}
+    if any(w.pads):  # else ZigZag would move the padding as well
+        top, bottom, left, right = w.pads
+        more["pr_loop_dims"] = ["IX", "IY"]
+        more["pr_loop_sizes"] = [w.in_w + w.rest_w - left - right, w.in_h + w.rest_h - top - bottom]
+        more["padding"] = [[left, right], [top, bottom]]
     return _layer("Conv", "O[b][g][k][oy][ox]+=W[g][k][c][fy][fx]*I[b][g][c][iy][ix]", list(sizes),
                   list(sizes.values()), more)  # fmt: skip
 
@@ -151,7 +176,7 @@ def write_job(
 ) -> Path:
     """Write all files of one run below `folder`; the job for `drive_zigzag`."""
     parts: dict[str, Any] = {
-        "accelerator": hardware(rows, columns, sram_bits), "mapping": mapping(rows, columns),
+        "accelerator": hardware(rows, columns, sram_bits), "mapping": mapping(products, rows, columns),
         "workload": workload(products),
     }  # fmt: skip
     job: dict[str, Any] = {"opt": OPTIMIZE, "lpf_limit": FACTORS, "out": str(folder / "out")}
@@ -222,8 +247,10 @@ def parse_answer(found: Mapping[str, Any]) -> Answer:
     outputs, inputs = found["outputs"], found["inputs"]
     latency, energy = outputs["latency"], outputs["energy"]
     ideal = math.prod(size for level in inputs["temporal_mapping"]["O"] for _, size in _loops(level))
-    across = [size for level in inputs["spatial_mapping"]["O"] for _, size in _loops(level)]
-    drain = sum(size - 1 for size in across)
+    across = [loop for level in inputs["spatial_mapping"]["O"] for loop in _loops(level)]
+    columns = math.prod(size for name, size in across if name == "K")
+    rows = math.prod(size for name, size in across if name != "K")
+    drain = columns - 1 + rows - 1
     per_operand: Mapping[str, list[float]] = energy["memory_energy_breakdown_per_level"]
     memory_pj = dict.fromkeys(MEMORIES, 0.0)
     for operand, names in LEVELS.items():
