@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from hwsim.workload import store
-from hwsim.workload.ir import Disposition, Op, Role, Workload
+from hwsim.workload.ir import Disposition, Graph, Op, Role, Workload
 from hwsim.workload.spec import GraphSpec
-from workloads import minilm, skynet, transformer
+from workloads import llama, minilm, page, skynet, transformer
 from workloads.retrace import TARGETS
 
 torch = pytest.importorskip("torch")
@@ -34,12 +34,14 @@ TARGET_OF = {file.removesuffix(".json").replace("_", "-"): target for file, targ
 NAMES = list(TARGET_OF)
 MOBILENETS = [name for name in NAMES if name.startswith("mobilenet-v1")]
 MEGA = 10**6
+DEEP = os.environ.get("HWSIM_DEEP") == "1"
+LARGEST = "tinyllama"
+"""Takes longer to trace than the others together; of it, two layers are traced again in every run of the tests."""
 
 
 @cache
 def spec(name: str) -> Any:
-    module, _, function = TARGET_OF[name].partition(":")
-    return getattr(importlib.import_module(module), function)()
+    return trace.load_target(TARGET_OF[name])[0]
 
 
 @cache
@@ -73,13 +75,35 @@ def ops(workload: Workload) -> Iterator[tuple[str, Op]]:
 # --- the committed files ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != LARGEST or DEEP])
 def test_tracing_again_gives_the_committed_file(name: str) -> None:
     now, then = retraced(name), shipped(name)
     assert now.provenance["torch"]
     same = {"provenance": {**now.provenance, "torch": then.provenance["torch"]}, "masks": then.masks}
     assert replace(now, **same) == then
     print(f"{name}: {len(list(ops(now)))} operators equal")
+
+
+def test_two_layers_of_the_largest_network_are_those_of_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first two layers traced now are the file's, and the file's other layers are like its second."""
+    monkeypatch.setattr(llama, "LAYERS", 2)
+    step = trace.trace_graph(llama.tiny().graphs[0], trained=False)
+    then = shipped(LARGEST).graphs["step"]
+    assert layers_of(step, range(2)) == layers_of(then, range(2))
+    assert {t.name: t for t in step.tensors.values() if t.name.startswith("layers.")}.items() <= then.tensors.items()
+    second = signatures(layers_of(then, range(1, 2)))
+    assert all(signatures(layers_of(then, range(i, i + 1))) == second for i in range(2, 22))
+    print(f"{LARGEST}: {len(step.ops)} operators equal; 20 layers like the second, of {len(second)} operators")
+
+
+def signatures(ops: list[Op]) -> list[tuple[Any, ...]]:
+    """What operators are, but for their names."""
+    return [(op.kind, op.dims, op.attrs, op.source, op.disposition) for op in ops]
+
+
+def layers_of(graph: Graph, numbers: range) -> list[Op]:
+    """The operators of some of a decoder's layers."""
+    return [op for op in graph.ops if f"{op.module}.".startswith(tuple(f"layers.{i}." for i in numbers))]
 
 
 @pytest.mark.parametrize("file", TARGETS)
@@ -109,7 +133,9 @@ def test_importing_the_networks_needs_no_torch() -> None:
     code = (
         "import sys, workloads.transformer, workloads.gpt2, workloads.minilm, workloads.efficientnet, "
         "workloads.mobilenet, workloads.darts, workloads.nasnet, workloads.randwire, workloads.skynet, "
-        "workloads.retrace"
+        "workloads.resnet, workloads.vgg, workloads.inverted, workloads.squeezenet, workloads.shufflenet, "
+        "workloads.unet, workloads.recurrent, workloads.bert, workloads.llama, workloads.vit, workloads.swin, "
+        "workloads.mixer, workloads.gcn, workloads.diffusion, workloads.retrace"
     )
     heavy = "print(sorted({'torch', 'numpy', 'sympy'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", f"{code}; {heavy}"], capture_output=True, text=True, check=True)
@@ -271,6 +297,21 @@ PROFILED_MACS = (
     819_200, *(115_200, 1_638_400) * 5,
 )  # fmt: skip
 """MACs of the first 23 layers of 0.25-160 in EEESlab/mobilenet_v1_stm32_cmsis_nn, in network order."""
+
+
+def test_parameters_are_those_of_the_networks() -> None:
+    """Every parameter a network has, and no more; MiniLM's second row of token types is never read."""
+    counted = [name for name in page.NETWORKS if not name.startswith("mobilenet-v1")]
+    for name in counted:
+        modules = {id(graph.module): graph.module for graph in spec(name).graphs}
+        held = {id(p): p.numel() for module in modules.values() for p in module.parameters()}
+        unread = 384 if name == "minilm-l6" else 0
+        assert page.parameters(shipped(name)) == sum(held.values()) - unread, name
+    print(f"{len(counted)} networks: parameters equal")
+
+
+def test_every_listed_network_is_counted_by_torch() -> None:
+    assert {name for name, _ in SIZES} >= set(page.NETWORKS)
 
 
 def weighted(name: str) -> list[tuple[Op, int]]:
