@@ -6,7 +6,7 @@ the model, which is asked for a product whose operands lie in the SRAMs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from accelerators.systolic.resident import Resident
 from hwsim.cosim.circuit import Event, Hdl, Image, Stimulus
 from hwsim.errors import bad_input
 from hwsim.model import Program
-from rtl_models.systolic import data, folds
+from rtl_models.systolic import data, folds, synthesis
 from rtl_models.systolic.data import Task
 
 FOLDER = Path(__file__).parent
@@ -44,6 +44,7 @@ class SystolicCircuit:
     counters: ClassVar[Mapping[str, str]] = COUNTED
     built_for: ClassVar[Mapping[str, Any]] = {"cores": 1, "op_overhead_ps": 0}
     Task: ClassVar[type] = Task
+    deep_table: ClassVar[Path] = synthesis.TABLE
 
     def check(self, design: Any, task: Task) -> None:
         """Raises InputError where the array or the product is beyond the bench."""
@@ -78,6 +79,14 @@ class SystolicCircuit:
     def trace(self, design: Any, task: Task, seed: int) -> Iterable[Event]:
         """The events of README.md's rules."""
         return folds.events(design, task.product)
+
+    def deep(self) -> Iterator[dict[str, str]]:
+        """The lines of resources.csv, synthesized anew."""
+        return (synthesis.row(self.hdl, subject) for subject in synthesis.subjects())
+
+    def deep_lines(self) -> list[str]:
+        """What the validation page says of that table."""
+        return synthesis.summary()
 
 
 def _image(numbers: data.Numbers, bits: int) -> Image:
