@@ -1,7 +1,7 @@
 """The systolic circuit for the harness: what drives it, what must come out, and what the model says to the same case.
 
-Results are those of integers. Every counter has two oracles: README.md's rules in `folds`, which allow no tolerance, and
-the model, which is asked for a product whose operands lie in the SRAMs.
+Results are those of integers. Every counter has two oracles: README.md's rules in `folds`, which allow no tolerance,
+and the model, which is asked for a product whose operands lie in the SRAMs.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Values(IntEnum):
     ENDS = 3
     """The least and the largest, at random."""
     NUMBERED = 4
-    """Inputs count up; a weight matrix has a one in each column, so that results are inputs and show where they went."""
+    """Inputs count up; weights have a one in each column, so that results are inputs and show where they went."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,14 @@ class Task:
         """Rules across fields: (key, rule, remedy) of each one broken."""
         image = (self.channels, self.outputs, self.height, self.width)
         if self.is_convolution and (not all(image) or any((self.m, self.k, self.n))):
-            yield "channels", "a convolution has channels, outputs, height and width, and no m, k, n", "Give those four."
+            yield (
+                "channels",
+                "a convolution has channels, outputs, height and width, and no m, k, n",
+                "Give those four.",
+            )
         if not self.is_convolution and (not all((self.m, self.k, self.n)) or any(image)):
             yield "m", "a product has m, k and n, and nothing of an image", "Give those three."
-        if self.is_convolution and min(self.rows_out, self.columns_out) < 1:
+        if self.is_convolution and all(image) and min(self.rows_out, self.columns_out) < 1:
             yield "kernel_rows", "the kernel fits into the padded image", "Make the image larger."
 
     @property
@@ -88,7 +92,7 @@ class Task:
 
 
 class Operands(NamedTuple):
-    """The matrices that the circuit reads, and the result that must come out before it wraps: [m, k], [k, n], [m, n]."""
+    """The matrices that the circuit reads, and the result before it wraps: [m, k], [k, n], [m, n]."""
 
     inputs: Numbers
     weights: Numbers

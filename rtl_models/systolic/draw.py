@@ -50,15 +50,15 @@ TOLERANCE = {"mape": "0 %", "p95": "0 %", "worst": "0 %",
 SPLIT = """\
 split: >-
   Held out are four whole shapes of the array, r3c5, r1c16, r16c1 and r13c6. Model and circuit agreed on every case the
-  first time they were compared, held out or not. Before that, while it was written, the circuit had been run against the
-  formulas of its page on random sizes of a dozen shapes, r3c5 among them.
+  first time they were compared, held out or not. Before that, while it was written, the circuit had been run against
+  the formulas of its page on random sizes of a dozen shapes, r3c5 among them.
 """
 HEAD = """\
 # Cases of the systolic circuit. Written by draw.py; edit that, not this.
 #
-# s...     {each} points of a Sobol sequence (scipy.stats.qmc.Sobol, scrambled, seeds {seed} to {last_seed}) for each of {builds}
-#          builds: m, k, n (up to {largest}, every other one a prime) and values; ports as wide as the array. Points that ask
-#          for more than {longest} cycles are passed over.
+# s...     {each} points of a Sobol sequence (scipy.stats.qmc.Sobol, scrambled, seeds {seed} to {last_seed}) for each of
+#          {builds} builds: m, k, n (up to {largest}, every other one a prime) and values; ports as wide as the array.
+#          Points that ask for more than {longest} cycles are passed over.
 # others   corners and convolutions on a development shape and a held-out one each; p... with narrow ports.
 """
 
@@ -151,8 +151,8 @@ def convolutions() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "conv-stride", {"channels": 4, "outputs": 5, "height": 9, "width": 8, "kernel_rows": 3, "kernel_columns": 3,
                           "stride": 2, "padding": 1}  # fmt: skip
     yield "conv-pointwise", {"channels": 12, "outputs": 10, "height": 4, "width": 5}
-    yield "conv-depthwise", {"channels": 1, "outputs": 1, "height": 8, "width": 8, "kernel_rows": 3, "kernel_columns": 3,
-                             "padding": 1}  # fmt: skip
+    yield "conv-depthwise", {"channels": 1, "outputs": 1, "height": 8, "width": 8, "kernel_rows": 3,
+                             "kernel_columns": 3, "padding": 1}  # fmt: skip
     yield "conv-stem", {"channels": 3, "outputs": 6, "height": 12, "width": 12, "kernel_rows": 7, "kernel_columns": 7,
                         "stride": 2, "padding": 3}  # fmt: skip
     yield "conv-batch", {"batch": 3, "channels": 2, "outputs": 4, "height": 5, "width": 5, "kernel_rows": 2,
@@ -174,7 +174,7 @@ def named(name: str, build: Build, task: Mapping[str, Any], extra: Mapping[str, 
 
 
 def named_cases() -> Iterator[Case]:
-    """Corners and convolutions on two development builds and a held-out one each, taken in turn; narrow ports on all."""
+    """Corners and convolutions on two development builds and a held-out one each, in turn; narrow ports on all."""
     halves = [[b for b in builds() if b.shape in shapes] for shapes in (DEVELOPMENT, HELD_OUT)]
     turns = (itertools.cycle(halves[0]), itertools.cycle(halves[0][7:] + halves[0][:7]), itertools.cycle(halves[1]))
     names = [name for name, _ in corners(1, 1)]

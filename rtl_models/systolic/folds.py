@@ -96,7 +96,7 @@ def walk(design: Any, p: Product) -> Iterator[Fold]:
     stationary = design.dataflow != Dataflow.OS
     skew = design.rows + design.columns - 2
     fill, length = design.rows * pace.fill, (found.vectors - 1) * pace.stream
-    entered = left = last = -1                      # of the fold before: first vector, all gone, last vector
+    entered = left = last = -1  # of the fold before: first vector, all gone, last vector
     for outer in range(0, found.outer, found.outer_step):
         for inner in range(0, found.inner, found.inner_step):
             load = -1
@@ -105,11 +105,11 @@ def walk(design: Any, p: Product) -> Iterator[Fold]:
                 first = left + (fill if stationary else 0) + pace.stream
                 last = first + length
             elif stationary:
-                load = entered + pace.fill - 1      # in the cycle of that vector at the earliest
+                load = entered + pace.fill - 1  # in the cycle of that vector at the earliest
                 first = max(last + pace.stream, entered + fill)
                 last = first + length
             else:
-                drained = last + fill               # the last row of the drain before is issued
+                drained = last + fill  # the last row of the drain before is issued
                 before, first = last, last + pace.stream
                 last = max(first + length, drained)
                 first = last if found.vectors == 1 else before + pace.stream

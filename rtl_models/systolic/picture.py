@@ -25,23 +25,33 @@ def two_folds(dataflow: Dataflow) -> Product:
     """A product of VECTORS vectors that fills the array twice."""
     if dataflow == Dataflow.OS:
         return Product(ROWS, VECTORS, 2 * COLUMNS)
+    if dataflow == Dataflow.IS:
+        return Product(COLUMNS, 2 * ROWS, VECTORS)
     return Product(VECTORS, 2 * ROWS, COLUMNS)
 
 
-def cells(design: Any, r: int, c: int) -> dict[int, str]:
-    """Cycle -> what element (r, c) does; the row ROWS are the output registers of an output-stationary array."""
+def moves(design: Any, r: int, c: int) -> dict[int, str]:
+    """Cycle -> w where element (r, c) takes a weight, d where it takes a result; row ROWS is that of the output
+    registers."""
     found: dict[int, str] = {}
     for fold in folds.walk(design, two_folds(design.dataflow)):
-        if fold.load >= 0 and r < ROWS:
-            found |= {fold.load + j + r + c: "w" for j in range(ROWS - r)}
-        if design.dataflow == Dataflow.OS:
-            found |= {fold.last + 1 + j + r - 1 + c: "d" for j in range(ROWS - r, ROWS) if r > 0}
-    for number, fold in enumerate(folds.walk(design, two_folds(design.dataflow))):
-        if r < ROWS:
-            for t in range(VECTORS):
-                at = fold.first + t + r + c
-                found[at] = "AB"[number] if found.get(at, "") == "" else "ab"[number]
+        if fold.load >= 0:
+            found |= dict.fromkeys((fold.load + j + r + c for j in range(ROWS - r)), "w")
+        elif r > 0:
+            found |= dict.fromkeys((fold.last + j + r + c for j in range(ROWS - r, ROWS)), "d")
     return found
+
+
+def cells(design: Any, r: int, c: int) -> dict[int, str]:
+    """Cycle -> what element (r, c) does."""
+    found = moves(design, r, c)
+    if r == ROWS:
+        return found
+    seen = dict(found)
+    for name, fold in zip("AB", folds.walk(design, two_folds(design.dataflow)), strict=True):
+        for at in range(fold.first + r + c, fold.last + r + c + 1):
+            seen[at] = name.lower() if at in found else name
+    return seen
 
 
 def picture(dataflow: Dataflow, overlap: bool) -> list[str]:

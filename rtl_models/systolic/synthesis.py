@@ -63,8 +63,8 @@ def summary() -> list[str]:
     """What the validation page says of the table, as Markdown."""
     table = read_table()
     return [
-        f"What Yosys ({table[0]['tool']}) makes of whole arrays with their skew registers, and a share for each element "
-        "(`resources.csv`):",
+        f"What Yosys ({table[0]['tool']}) makes of whole arrays with their skew registers, and the share of an "
+        "element (`resources.csv`):",
         "",
         "| dataflow, size, bits | DSP | LUT | flip-flops | LUT an element | flip-flops an element |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
