@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hwsim.expr import parse
+from hwsim.simulate import run
+from hwsim.workload import store
+from hwsim.workload.ir import Op
 from workloads import page
 
 SLOW = {("optimus", "minilm-l6"), ("skynet-ultra96", "vgg11")}
@@ -97,6 +102,25 @@ def test_refusals_are_those_of_the_page(text: str, deep: bool) -> None:
 def test_designs_for_linear_layers_refuse_every_network() -> None:
     for design in page.LINEAR_DESIGNS:
         assert {page.answer(design, name).verdict for name in page.NETWORKS} == {page.REFUSED}
+
+
+def test_steps_that_wait_for_one_another_take_longer(tmp_path: Path) -> None:
+    """On a systolic array, whose weights stay for all rows that come at once."""
+    busy = {}
+    for sequential in (False, True):
+        word = page.workload("lstm-lm")
+        ops = tuple(_of_20_steps(op, sequential) for op in word.graphs["word"].ops)
+        graphs = {"word": replace(word.graphs["word"], ops=ops)}
+        store.write(replace(word, graphs=graphs), tmp_path / "steps.json")
+        result = run("systolic-128", str(tmp_path / "steps.json"), bind={"n": 1}, interval=False)
+        busy[sequential] = next(layer.cycles for layer in result.layers if layer.name.endswith("l0.hidden"))
+    assert busy[True] > 3 * busy[False] > 0
+
+
+def _of_20_steps(op: Op, sequential: bool) -> Op:
+    if not op.attrs.get("sequential"):
+        return op
+    return replace(op, dims={**op.dims, "batch": parse(20)}, attrs={**op.attrs, "sequential": sequential})
 
 
 def test_what_an_operator_moves_by_hand() -> None:

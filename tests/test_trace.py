@@ -404,6 +404,7 @@ def test_the_steps_of_a_recurrent_layer_follow_one_another() -> None:
     assert next(op for op in graph.ops if op.name == "l.lstm.l1.hidden").inputs == (
         "l.lstm.l1.h", "l.weight_hh_l1", "l.bias_hh_l1",
     )  # fmt: skip
+    assert [op.name for op in graph.ops if op.attrs.get("sequential")] == ["l.lstm.l0.hidden", "l.lstm.l1.hidden"]
     assert graph.outputs == ("l.lstm.0",)
 
 

@@ -19,7 +19,7 @@ import pytest
 from hwsim.workload import store
 from hwsim.workload.ir import Disposition, Graph, Op, Role, Workload
 from hwsim.workload.spec import GraphSpec
-from workloads import llama, minilm, page, skynet, transformer
+from workloads import gcn, llama, minilm, page, skynet, transformer
 from workloads.retrace import TARGETS
 
 torch = pytest.importorskip("torch")
@@ -390,6 +390,35 @@ def test_cached_decoding_computes_what_recomputing_computes(monkeypatch: pytest.
             past_k = [torch.cat(pair, 2) for pair in zip(past_k, row["new_k"], strict=True)]
             past_v = [torch.cat(pair, 2) for pair in zip(past_v, row["new_v"], strict=True)]
             torch.testing.assert_close(row["hidden"][0, 0], whole[0, t], rtol=1e-5, atol=1e-5)
+
+
+def test_a_llamas_cached_decoding_computes_what_recomputing_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small one with weights: tokens one by one over a cache, keys turned by their place, equal all at once."""
+    sizes = {"LAYERS": 2, "D": 32, "HEADS": 4, "KV_HEADS": 2, "HEAD": 8, "FF": 48, "VOCABULARY": 50, "CONTEXT": 16}
+    for constant, value in sizes.items():
+        monkeypatch.setattr(llama, constant, value)
+    torch.manual_seed(0)
+    net, tokens = llama.network().eval(), torch.randint(0, 50, (1, 7))
+    nothing = [torch.zeros(1, 2, 0, 8)] * 2
+    with torch.no_grad():
+        whole = net.step(tokens, nothing, nothing)["hidden"]
+        past_k, past_v = nothing, nothing
+        for t in range(7):
+            row = net.step(tokens[:, t : t + 1], past_k, past_v)
+            past_k = [torch.cat(pair, 2) for pair in zip(past_k, row["new_k"], strict=True)]
+            past_v = [torch.cat(pair, 2) for pair in zip(past_v, row["new_v"], strict=True)]
+            torch.testing.assert_close(row["hidden"][0, 0], whole[0, t], rtol=1e-5, atol=1e-5)
+
+
+def test_a_graph_convolution_is_a_product_with_the_adjacency_matrix() -> None:
+    torch.manual_seed(0)
+    net, x = gcn.network().eval(), torch.randn(9, gcn.FEATURES)
+    start, end, weight = torch.randint(0, 9, (30,)), torch.randint(0, 9, (30,)), torch.rand(30)
+    adjacency = torch.zeros(9, 9).index_put((end, start), weight, accumulate=True)
+    with torch.no_grad():
+        hidden = torch.relu(adjacency @ (x @ net.first.linear.weight.t()) + net.first.linear.bias)
+        scores = adjacency @ (hidden @ net.second.linear.weight.t()) + net.second.linear.bias
+        torch.testing.assert_close(net(x, start, end, weight), scores.log_softmax(1), rtol=1e-4, atol=1e-5)
 
 
 def test_efficientnet_folds_every_norm_and_every_padding() -> None:

@@ -206,10 +206,11 @@ class _Operator:
             yield self.stream()
 
     def matmul(self) -> Iterator[Task]:
-        """Rows of all matrices of a batch are rows of one, where they meet the same weights."""
-        s = self.item.sizes
+        """Rows of all matrices of a batch are rows of one, where they meet the same weights at the same time: the steps
+        of a recurrent layer wait for one another."""
+        s, attrs = self.item.sizes, self.item.op.attrs
         batch, m, n, k = s["batch"], s["m"], s["n"], s["k"]
-        if self.item.op.attrs.get("static") and self.elements(self.item.op.inputs[1:2]) <= n * k:
+        if attrs.get("static") and not attrs.get("sequential") and self.elements(self.item.op.inputs[1:2]) <= n * k:
             batch, m = 1, batch * m
         yield Product(batch, m, n, k, 0, 0, self.added(n), self.fused(), self.handed_in(), self.handed_out())
 

@@ -115,15 +115,16 @@ class _Layers:
         sums = (self.steps, self.batch, gates)
         whole = self.product(of_input, ONE, rows, gates, length)
         yield Part(f"{name}.input", whole, (read, of_input, *biases[:1]), sums)
-        stepwise = self.product(of_state, self.steps, self.batch, gates, self.width)
-        yield Part(f"{name}.hidden", stepwise, (states["h"], of_state, *biases[1:]), sums)
+        yield Part(
+            f"{name}.hidden", self.stepwise(of_state, gates, self.width), (states["h"], of_state, *biases[1:]), sums
+        )
         arithmetic = Cost(
             "elementwise", {"elements": self.cell.elements * rows * self.units}, {"function": self.called}
         )
         operands = (f"{name}.input", f"{name}.hidden", *(states[letter] for letter in self.cell.reads))
         yield Part(f"{name}.cell", arithmetic, operands, (self.steps, self.batch, self.units))
         if self.projected:
-            narrowed = self.product(more[-1], self.steps, self.batch, self.width, self.units)
+            narrowed = self.stepwise(more[-1], self.width, self.units)
             yield Part(f"{name}.project", narrowed, (f"{name}.cell", more[-1]), (self.steps, self.batch, self.width))
 
     @property
@@ -133,9 +134,13 @@ class _Layers:
 
     def product(self, weight: Node, batch: Size, m: Size, n: Size, k: Size) -> Cost:
         """A product by a weight, which PyTorch stores output features first."""
-        return Cost(
-            "matmul", {"batch": batch, "m": m, "n": n, "k": k}, product_attrs(self.call.is_weight(weight), "nk")
-        )
+        attrs = product_attrs(self.call.is_weight(weight), "nk")
+        return Cost("matmul", {"batch": batch, "m": m, "n": n, "k": k}, attrs)
+
+    def stepwise(self, weight: Node, n: Size, k: Size) -> Cost:
+        """A product of every step, each of which waits for the one before."""
+        cost = self.product(weight, self.steps, self.batch, n, k)
+        return replace(cost, attrs={**cost.attrs, "sequential": True})
 
     def last_states(self) -> Iterator[Part]:
         """The states after the last step, those of all layers in one tensor each."""
