@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def _repeats(tool: str, product: Product) -> int:
     return product.times * (product.copies if tool == SCALESIM else 1)
 
 
-def _scalesim(answered: list[tuple[Product, Record]], side: int) -> dict[str, Any]:
+def _scalesim(answered: Sequence[tuple[Product, Record]], side: int) -> dict[str, Any]:
     gap = compare.scalesim_gap([(p, r["answer"]["cycles"]) for p, r in answered], side, side)
     names = answered[0][1]["answer"]["accesses"]
     return {
@@ -95,7 +95,7 @@ def _scalesim(answered: list[tuple[Product, Record]], side: int) -> dict[str, An
     }  # fmt: skip
 
 
-def _zigzag(answered: list[tuple[Product, Record]], side: int) -> dict[str, Any]:
+def _zigzag(answered: Sequence[tuple[Product, Record]], side: int) -> dict[str, Any]:
     answers = [(p, r["answer"]) for p, r in answered]
     parts = ("cycles", "ideal", "stall", "onloading", "offloading", "drain", "energy_pj", "mac_pj")
     memories = answers[0][1]["memory_pj"]
@@ -124,7 +124,7 @@ def _rounded(value: float) -> float | int:
     return value if isinstance(value, int) else round(value, 1)
 
 
-def _loops(answers: list[tuple[Product, Record]], side: int) -> dict[str, int]:
+def _loops(answers: Sequence[tuple[Product, Record]], side: int) -> dict[str, int]:
     """The parts of the gap to hwsim that need the products: see `compare.zigzag_gap`."""
     gap = compare.zigzag_gap(answers, side, side, cycles=0, other_cycles=0)
     array = sum(p.times * p.copies * compare.ours(p, side, side, overlap=True) for p, _ in answers)

@@ -11,13 +11,14 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 STARTED = time.perf_counter()
 
 from scalesim.scale_sim import scalesim  # noqa: E402 - its import is part of what is measured
 
 
-def run(job):
+def run(job: dict[str, Any]) -> None:
     """Run one job."""
     tool = scalesim(
         save_disk_space=True, verbose=False, config=job["config"], topology=job["topology"], layout=job["layout"],

@@ -11,13 +11,14 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 STARTED = time.perf_counter()
 
 from zigzag.api import get_hardware_performance_zigzag  # noqa: E402 - its import is part of what is measured
 
 
-def run(job):
+def run(job: dict[str, Any]) -> None:
     """Run one job."""
     get_hardware_performance_zigzag(
         job["workload"], job["accelerator"], job["mapping"], opt=job["opt"], lpf_limit=job["lpf_limit"],

@@ -69,7 +69,7 @@ def packages(folder: Path, tool: str) -> dict[str, str]:
     return found
 
 
-def _step(folder: Path, tool: str, command: list[str | Path], log: Path | None = None) -> None:
+def _step(folder: Path, tool: str, command: list[object], log: Path | None = None) -> None:
     log = log or folder / f"{tool}.log"
     usage = process.run(command, log, time_limit_s=TIME_LIMIT_S)
     if usage.status != "ok":

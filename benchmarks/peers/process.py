@@ -41,7 +41,7 @@ class Usage:
 
 
 def run(
-    command: Sequence[str | Path], log: Path, *, time_limit_s: float = 0, memory_limit_bits: int = 0,
+    command: Sequence[object], log: Path, *, time_limit_s: float = 0, memory_limit_bits: int = 0,
     output: Path | None = None, folder: Path | None = None,
 ) -> Usage:  # fmt: skip
     """Run `command` (no shell) in `folder`, its errors into `log` and its output there too or into `output`; a limit of

@@ -210,8 +210,8 @@ def rate_table(results: Results) -> str:
         r = results["sweep"][tool]
         share = r["seconds"] / r["usage"]["wall_s"]
         took = {"wall_s": r["seconds"], "cpu_s": share * r["usage"]["cpu_s"]}
-        measured.append((f"{title}, its largest arrays", f"{r['points']} points, one process", r["points"], took,
-                         r["usage"]["peak_bits"]))  # fmt: skip
+        on = f"{r['points']} point{'s' * (r['points'] != 1)}, one process"
+        measured.append((f"{title}, its largest arrays", on, r["points"], took, r["usage"]["peak_bits"]))
     rows = [_rate(tool, on, points, took, peak, own["points"]) for tool, on, points, took, peak in measured]
     header = ("tool", "measured on", "points/s on the clock", "points/s of processor time", "1,000 points", "most MiB")
     return table(header, rows)
@@ -259,7 +259,7 @@ def write_page(results: Results, path: Path = PAGE) -> None:
 
 # --- the picture ------------------------------------------------------------------------------------------------------
 
-SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "hwsim", "font.size": 9, "axes.spines.top": False,
+SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "hwsim", "font.size": 9, "axes.spines.top": False,
             "axes.spines.right": False}  # fmt: skip
 COLOURS = {"SCALE-Sim": "#b9770e", "ZigZag": "#7d3c98", "hwsim": "#1f618d"}
 
@@ -274,14 +274,19 @@ def write_picture(results: Results, path: Path = PICTURE) -> None:
         upper, lower = figure.subplots(2, 1, sharex=True)
         _bars(upper, results, "cpu_s", 1)
         _bars(lower, results, "peak_bits", MIB_BITS)
+        _name_networks(lower)
         upper.set_ylabel("processor time, s")
         lower.set_ylabel("most memory, MiB")
         figure.legend(*upper.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
         figure.savefig(path, metadata={"Date": None})
 
 
+def _places() -> list[float]:
+    return [i + i // len(ARRAYS) * 0.6 for i in range(len(every()))]
+
+
 def _bars(axes: Any, results: Results, what: str, unit: float) -> None:
-    places = [i + i // len(ARRAYS) * 0.6 for i in range(len(every()))]
+    places = _places()
     for k, (name, colour) in enumerate(COLOURS.items()):
         values = [_value(results, name, network, side, what) / unit for network, side in every()]
         axes.bar([p + (k - 1) * 0.27 for p in places], values, 0.25, color=colour, label=name)
@@ -290,10 +295,15 @@ def _bars(axes: Any, results: Results, what: str, unit: float) -> None:
     axes.tick_params(axis="x", length=0)
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def _name_networks(axes: Any) -> None:
+    places = _places()
     for i, network in enumerate(NETWORKS):
         middle = places[i * len(ARRAYS) + 1]
         axes.annotate(SHORT[network], (middle, 0), (0, -26), xycoords=("data", "axes fraction"),
-                      textcoords="offset points", ha="center")  # fmt: skip
+                      textcoords="offset points", ha="center", weight="bold")  # fmt: skip
 
 
 def _value(results: Results, name: str, network: str, side: int, what: str) -> float:

@@ -11,7 +11,7 @@ import itertools
 import json
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +60,10 @@ def peer_rate(tool: str, interpreter: Path, limit_s: float = PEER_LIMIT_S) -> di
         command = [interpreter, "-I", HERE / f"drive_{tool}.py", *jobs]
         usage = process.run(command, Path(name) / "log", time_limit_s=limit_s, folder=Path(name))
         done = [json.loads(path.read_text()) for path in sorted(Path(name).glob("*/seconds.json"))]
+    last = points[max(0, len(done) - 1)]
     return {
         "tool": tool, "version": VERSIONS[tool], "points": len(done), "seconds": max(done, default=usage.wall_s),
-        "first": asdict(points[0]), "last": asdict(points[max(0, len(done) - 1)]), "usage": usage.plain(),
+        "first": asdict(points[0]), "last": asdict(last), "usage": replace(usage, message="").plain(),
     }  # fmt: skip
 
 
