@@ -9,6 +9,9 @@ from typing import Annotated
 
 from hwsim.config import Doc, Range
 
+SLOWEST_LINK = 1_000_000
+"""Bits a second below which a link's time would be rounded too coarsely."""
+
 
 class Dataflow(IntEnum):
     """Which operand stays in the array."""
@@ -117,6 +120,8 @@ class Design:
                 flow = Dataflow(self.dataflow).name.lower()
                 rule = f"each half holds one fold of the array: {elements} elements of {bits} bits for {flow}"
                 yield key, rule, f"Write {need} bit or more, or a smaller array."
+        if 0 < self.infeed_rate_bits_per_s < SLOWEST_LINK:
+            yield "infeed_rate", "0, or 1 Mbit/s or more", "Write 0 GB/s for inputs that are there."
         if self.cores % self.replicas:
             yield "replicas", f"the {self.cores} cores are split evenly over replicas", "Write a divisor of cores."
 

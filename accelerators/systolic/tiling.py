@@ -149,8 +149,8 @@ def dram_bits(design: Design, m: int, n: int, k: int, t: Trips, unique: int = 0,
 
 @pure
 def tile_folds(design: Design, m: int, n: int, k: int, tile: Tile, t: Trips) -> Folds:
-    """How the array works through the tiles. A block that is all of its tile, and is not loaded again while its
-    streamed loop runs, stays in the array."""
+    """How the array works through the tiles. Where tiles are no larger than the array, and what stays in it is not
+    loaded again while the streamed loop runs, a block stays in the array from tile to tile."""
     rows, columns = design.rows, design.columns
     if design.dataflow == WS:
         full, last, pieces = tile.tile_m, m - (t.m - 1) * tile.tile_m, t.m
@@ -355,6 +355,10 @@ class Cost(NamedTuple):
     both: int
 
 
+DEAREST = 2**62
+"""Beyond any cost."""
+
+
 class Question(NamedTuple):
     """What tiles are chosen for: a product, the cores that do the same at a time, and the rate that weighs bits.
 
@@ -419,7 +423,8 @@ def best_order(design: Design, q: Question, tile: Tile, found: Tile, least: Cost
     """The cheaper of what was found and these tiles in the order that the design asks for, or in the best one.
 
     With all of k in a tile, mnk and nmk differ and no other order is better. Otherwise mkn and nkm alone can be better
-    than mnk, and only where the partial sums they move are fewer bits than what mnk reads again.
+    than mnk, and only where the partial sums they move are fewer bits than what mnk reads again, or where a block
+    stays in the array from tile to tile.
     """
     if design.loop_order != BEST:
         return better(design, q, tile, design.loop_order, found, least)
@@ -431,9 +436,10 @@ def best_order(design: Design, q: Question, tile: Tile, found: Tile, least: Cost
     again_inputs = q.m * q.k * (ceil_div(q.n, tile.tile_n) - 1) * design.input_bits
     again_weights = q.k * q.n * (ceil_div(q.m, tile.tile_m) - 1) * design.weight_bits
     partial = 2 * q.m * q.n * design.accumulator_bits
-    if partial < again_inputs:
+    shallow = tile.tile_k <= design.rows
+    if partial < again_inputs or (design.dataflow == IS and shallow and tile.tile_m <= design.columns):
         found, least = better(design, q, tile, MKN, found, least)
-    if partial < again_weights:
+    if partial < again_weights or (design.dataflow == WS and shallow and tile.tile_n <= design.columns):
         found, least = better(design, q, tile, NKM, found, least)
     return found, least
 
@@ -453,17 +459,15 @@ def choose(
 ) -> Tile:
     """The cheapest tiles of a product (see `Cost`) among a few dozen, in the order of the design or the best one.
 
-    All of k, and less of it; for each of them n in 1, 2, 4 ... equal tiles, and m in as few as then fit. What is tried
+    All of k, and less of it; for each of them n in 1, 2, 4 ... equal tiles, and m in as few as then fit; last, the
+    smallest tile of the array, which always fits. The first that costs no more than any could is taken. What is tried
     does not depend on the SRAMs, only what fits does, so that a larger SRAM never costs more. `active` cores do the
     same at the same time, and read weights `weight_copies` times.
     """
     rate = design.dram_rate_bits_per_s * design.dram_channels // design.clock_khz
     q = Question(m, n, k, unique, halo, active, weight_copies, rate)
     r = room(design, m, n, k, unique, halo)
-    found = Tile(r.least_m, r.least_n, r.least_k, MNK)
-    if design.loop_order != BEST:
-        found = Tile(r.least_m, r.least_n, r.least_k, design.loop_order)
-    least = cost(design, q, found)
+    found, least = Tile(r.least_m, r.least_n, r.least_k, MNK), Cost(DEAREST, DEAREST)
     bound = least_cost(design, q)
     depth, tried = k, 0
     while tried != depth:
@@ -480,4 +484,5 @@ def choose(
             parts = 2 * parts
         tried = depth
         depth = shallower(design, r, k, depth)
-    return found
+    smallest = Tile(r.least_m, r.least_n, r.least_k, MNK)
+    return best_order(design, q, smallest, found, least)[0]
