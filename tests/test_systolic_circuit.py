@@ -91,7 +91,7 @@ def test_the_cases_vary_all_that_the_page_names() -> None:
             "partial inner fold": plan.inner % plan.inner_step > 0,
             "short stream under overlap": shape.overlap and plan.vectors < shape.rows and plan.folds > 1,
             "one fold": plan.folds == 1, "m = 1": p.m == 1, "k = 1": p.k == 1, "n = 1": p.n == 1,
-            "all primes": all(x in draw.PRIMES for x in p), "64": 64 in p, "wraps": wraps,
+            "primes or 1": all(x in draw.ONE_AND_PRIMES for x in p), "64": 64 in p, "wraps": wraps,
             "convolution": case.task.is_convolution, Values(case.task.values).name: True,
             "narrow stream": folds.paces(shape, p).stream > 1, "narrow fill": folds.paces(shape, p).fill > 1,
         }.items() if holds)  # fmt: skip
