@@ -58,7 +58,7 @@ HEAD = """\
 # Cases of the systolic circuit. Written by draw.py; edit that, not this.
 #
 # s...     {each} points of a Sobol sequence (scipy.stats.qmc.Sobol, scrambled, seeds {seed} to {last_seed}) for each of
-#          {builds} builds: m, k, n (up to {largest}, every other one 1 or a prime) and values; ports as wide as the array.
+#          {builds} builds: m, k, n (up to {largest}, every other one 1 or prime) and values; wide ports.
 #          Points that ask for more than {longest} cycles are passed over.
 # others   corners and convolutions on a development shape and a held-out one each; p... with narrow ports.
 """
