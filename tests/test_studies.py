@@ -120,9 +120,12 @@ FIGURES = {
 }
 
 
+MEMORIES = {"flash_capacity", "ram", "input_sram", "weight_sram", "output_sram"}
+
+
 def shown_value(key: str, value: object) -> str:
     """A parameter's value as a table has it: sizes of memories with a unit."""
-    return memory(int(str(value))) if key in {"flash_capacity", "ram"} else str(value)
+    return memory(int(str(value))) if key in MEMORIES else str(value)
 
 
 @pytest.mark.parametrize(("name", "heads", "rows"), list(tables()), ids=[t[0] for t in tables()])
@@ -346,3 +349,31 @@ def test_the_fastest_machines_quoted_of_the_paradnn_studies() -> None:
         found[name] = {a: fastest.count(a) for a in set(fastest)}
     assert set(found["paradnn_cnn"]) == {"tpu-v2", "tpu-v3"}
     assert found["paradnn_rnn"]["tpu-v3"] == 124
+
+
+def test_the_shares_quoted_of_the_systolic_study() -> None:
+    numbers = numbers_of("systolic_shape")
+    assert numbers["feasible"] == 900
+    by_point = {(*row[:4], row[4] // 8192): row for row in numbers["rows"]}
+    used = {point: row[7] for point, row in by_point.items()}
+
+    def slower(network: str, a: tuple[object, ...], b: tuple[object, ...]) -> float:
+        """How many times as long a takes as b: the array has one size."""
+        return used[(network, *b)] / used[(network, *a)]
+
+    square = (32, 32, "ws", 256)
+    for figure in ("utilisation", "1e12 * energy_j / macs"):
+        assert round(100 * numbers["sensitivity"][figure]["workload"][0]) == 94
+        assert all(numbers["sensitivity"][figure][key][0] < 0.01 for key in ("rows", "dataflow"))
+    assert round(100 * (1 - slower("resnet18", square, (8, 128, "ws", 256)))) == 22
+    for flow in ("os", "is"):
+        assert round(100 * (1 - slower("resnet18", square, (32, 32, flow, 256)))) == 5
+    assert round(slower("mobilenet-v2", square, (8, 128, "is", 256)), 1) == 2.3
+    assert round(slower("mobilenet-v2", (128, 8, "is", 256), square)) == 13
+    wide = [used["gpt2-small", r, 1024 // r, flow, 256] for r in (8, 16, 32) for flow in ("ws", "os")]
+    assert max(wide) / min(wide) < 1.02 and slower("gpt2-small", (128, 8, "ws", 256), square) > 2
+    assert round(100 * (1 - slower("vit-b16", square, (32, 32, "ws", 64)))) == 32
+    assert round(100 * (1 - slower("vit-b16", (32, 32, "ws", 1024), square)), 1) == 0.5
+    least = {min((row[8], row[3]) for row in numbers["rows"] if row[0] == name and row[4] == 8192 * 256)[1]
+             for name in ("resnet18", "unet", "bert-base", "vit-b16")}  # fmt: skip
+    assert least == {"os"}

@@ -5,6 +5,7 @@ import itertools
 import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -576,6 +577,15 @@ def test_a_convolution_without_halo_reads_its_image_once() -> None:
         e = evaluated("mobilenet-v1-0.25-128", f"conv={conv.name.lower()}")
         plain = [t for t in e.program.task if isinstance(e.program.tasks[t], Product) and not e.program.tasks[t].unique]
         assert len(plain) >= pointwise
+
+
+def test_the_page_shows_what_its_code_prints() -> None:
+    """The example of docs/systolic.md."""
+    design = load_design("systolic-32").design
+    tile = tiling.choose(design, 3136, 64, 576)  # type: ignore[arg-type]
+    page = (Path(__file__).parent.parent / "docs" / "systolic.md").read_text(encoding="utf-8")
+    assert f"# {tile}" in page
+    assert f"# {tiling.cycles(design, 3136, 64, 576, *tile)}" in page  # type: ignore[arg-type]
 
 
 # --- bad input ----------------------------------------------------------------------------------------------------
