@@ -24,6 +24,7 @@ import click
 from hwsim.cosim.commands import cosim_command, validate_command
 from hwsim.deploy.command import deploy_command
 from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_OUR_BUG, InputError, Problem, Where, bad_input
+from hwsim.importers.commands import import_command
 from hwsim.netlist.commands import netlist_command
 from hwsim.pipeline.command import system_command
 from hwsim.quant.commands import quantize_command
@@ -638,6 +639,7 @@ def compare_command(
 
 cli.add_command(quantize_command)
 cli.add_command(deploy_command)
+cli.add_command(import_command)
 cli.add_command(netlist_command)
 cli.add_command(sweep_command)
 cli.add_command(system_command)
