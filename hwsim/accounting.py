@@ -22,6 +22,7 @@ from hwsim.timing import recurrence
 from hwsim.units import bare_name
 from hwsim.version import __version__
 from hwsim.workload import store
+from hwsim.workload.family import parameters_of
 from hwsim.workload.ir import Workload
 
 
@@ -47,7 +48,7 @@ def result_of(
         accelerator=file.name,
         model=e.job.model.name,
         workload=e.job.workload.name,
-        binding=dict(e.job.binding),
+        binding={**parameters_of(e.job.workload), **e.job.binding},
         fidelity=fidelity,
         design=tuple(file.values),
         feasible=not violations,

@@ -24,6 +24,7 @@ import click
 from hwsim.cosim.commands import cosim_command, validate_command
 from hwsim.deploy.command import deploy_command
 from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_OUR_BUG, InputError, Problem, Where, bad_input
+from hwsim.importers.commands import import_command
 from hwsim.netlist.commands import netlist_command
 from hwsim.pipeline.command import system_command
 from hwsim.quant.commands import quantize_command
@@ -146,10 +147,31 @@ def _merged(bindings: Iterable[dict[str, float]]) -> dict[str, float]:
 Command = Callable[..., Any]
 
 
+def _train_options(command: Command) -> Command:
+    from hwsim.workload.training import OPTIMIZERS
+
+    options = (
+        click.option("--train", is_flag=True, help="Run one training step: forward, backward, update."),
+        click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="Of the training step; default: sgd."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _optimizer(train: bool, optimizer: str | None) -> str:
+    """The optimizer of a training step; "" for none."""
+    if optimizer and not train:
+        raise bad_input("optimizer", optimizer, "only a training step has an optimizer", "Add --train.",
+                        key="--optimizer")  # fmt: skip
+    return (optimizer or "sgd") if train else ""
+
+
 def _run_options(command: Command) -> Command:
     options = (
         click.option("-a", "--accelerator", required=True, metavar="DESIGN", help="A shipped design or a YAML file."),
-        click.option("-w", "--workload", required=True, metavar="WORKLOAD", help="A shipped workload or a JSON file."),
+        click.option("-w", "--workload", required=True, metavar="WORKLOAD",
+                     help="A shipped workload, a family or a JSON file."),
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a design value."),
         click.option("--bind", "bindings", multiple=True, type=_Bindings(), help="Bind sizes of the workload."),
         click.option("--fidelity", default="closed", show_default=True, type=click.Choice(["closed", "events"]),
@@ -162,7 +184,7 @@ def _run_options(command: Command) -> Command:
     )  # fmt: skip
     for option in reversed(options):
         command = option(command)
-    return command
+    return _train_options(command)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -177,17 +199,19 @@ def cli() -> None:
 @cli.command("list")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def list_command(as_json: bool) -> None:
-    """List the designs, models, workloads, circuits, technologies and DRAM parts there are."""
+    """List the designs, models, workloads, families, circuits, technologies and DRAM parts there are."""
     from hwsim import dram, energy
     from hwsim.config import find_designs, summary_of
     from hwsim.cosim.circuit import circuit_names
     from hwsim.model import model_names
+    from hwsim.workload.family import summaries
     from hwsim.workload.store import find_workloads
     from hwsim.workload.store import summary_of as workload_summary
 
     found = {
         "designs": {name: summary_of(path) for name, path in find_designs().items()},
         "workloads": {name: workload_summary(path) for name, path in find_workloads().items()},
+        "families": dict(summaries()),
     }
     plain = {
         "models": model_names(),
@@ -243,6 +267,47 @@ def trace_command(target: str, out: Path | None, as_json: bool) -> int:
     return EXIT_BAD_INPUT if unsupported else EXIT_OK
 
 
+# --- build ------------------------------------------------------------------------------------------------------
+
+
+@cli.command("build")
+@click.option(
+    "-w", "--workload", required=True, metavar="WORKLOAD", help="A family, a shipped workload or a JSON file."
+)
+@click.option(
+    "--bind", "bindings", multiple=True, type=_Bindings(), help="Parameters of the family; sizes to count at."
+)
+@_train_options
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the workload here.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def build_command(
+    workload: str, bindings: tuple[dict[str, float], ...], train: bool, optimizer: str | None, out: Path | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Build a workload of a family, or a training step, count what is in it, and write it to a file."""
+    from hwsim.simulate import resolve_binding
+    from hwsim.workload import store
+    from hwsim.workload.family import load_network, parameters_of, weights_of
+
+    network = load_network(workload, _optimizer(train, optimizer))
+    values = resolve_binding(network, _merged(bindings))
+    built = network.built(values)
+    sizes = {name: int(value) for name, value in network.own(values).items() if not built.symbols[name].ratio}
+    if out:
+        store.write(built, out)
+    found = {"workload": built.name, "out": str(out) if out else None, "parameters": parameters_of(built),
+             "bind": network.own(values), "operators": sum(len(graph.ops) for graph in built.graphs.values()),
+             "weights": weights_of(built, sizes), "macs": built.macs(sizes)}  # fmt: skip
+    if as_json:
+        _print_json(found)
+        return
+    at = ", ".join(f"{name}={value:g}" for name, value in values.items())
+    click.echo(f"{built.name}: {built.summary}{f' ({at})' if at else ''}")
+    click.echo(f"  {found['operators']:,} operators, {found['weights']:,} weights, {found['macs']:,} MACs")
+    if out:
+        click.echo(f"wrote {out}")
+
+
 # --- check and explain ------------------------------------------------------------------------------------------
 
 
@@ -290,11 +355,15 @@ def _kind_of(name: str, path: Path) -> str:
             read_system(path)
             return "system"
         from hwsim.cosim.case import is_case_file
+        from hwsim.measured.file import check_measurements, is_measurements
 
         if is_case_file(keys):
             return _cases_kind(path)
+        if is_measurements(keys):
+            return f"description of measurements ({check_measurements(path)} tables)"
     from hwsim.config import find_designs, load_design
     from hwsim.workload import store
+    from hwsim.workload.family import find_families, load_network
 
     if path.suffix in (".yaml", ".yml") or name in find_designs():
         load_design(name)
@@ -302,8 +371,11 @@ def _kind_of(name: str, path: Path) -> str:
     if name in store.find_workloads():
         store.load_workload(name)
         return "workload"
-    raise bad_input("unknown-name", name, "this is neither a file (.yaml, .json) nor the name of a shipped design "
-                    "or workload", "Run `hwsim list` to see the names.")  # fmt: skip
+    if name in find_families():
+        store.parse(store.dumps(load_network(name).built({})), name)
+        return "family"
+    raise bad_input("unknown-name", name, "this is neither a file (.yaml, .json) nor the name of a shipped design, "
+                    "workload or family", "Run `hwsim list` to see the names.")  # fmt: skip
 
 
 def _cases_kind(path: Path) -> str:
@@ -417,12 +489,12 @@ def _quantity(value: Any, unit: str) -> str:
 
 def _simulated(
     accelerator: str, workload: str, overrides: tuple[str, ...], bindings: tuple[dict[str, float], ...],
-    fidelity: str, interval: bool, climb: bool = False,
+    fidelity: str, interval: bool, climb: bool = False, train: bool = False, optimizer: str | None = None,
 ) -> Any:  # fmt: skip
     from hwsim.simulate import run
 
-    bind = _merged(bindings)
-    return run(accelerator, workload, overrides=overrides, bind=bind, fidelity=fidelity, interval=interval, climb=climb)
+    return run(accelerator, workload, overrides=overrides, bind=_merged(bindings), fidelity=fidelity,
+               interval=interval, climb=climb, train=_optimizer(train, optimizer))  # fmt: skip
 
 
 @cli.command("run")
@@ -471,8 +543,11 @@ def _write_report(result: Any, folder: Path) -> list[Path]:
 
 
 @cli.command("schedule")
-@click.option("-w", "--workload", required=True, metavar="WORKLOAD", help="A shipped workload or a JSON file.")
+@click.option(
+    "-w", "--workload", required=True, metavar="WORKLOAD", help="A shipped workload, a family or a JSON file."
+)
 @click.option("--bind", "bindings", multiple=True, type=_Bindings(), help="Bind sizes of the workload.")
+@_train_options
 @click.option("--graph", default="", metavar="NAME", help="Which of its graphs, where there are several.")
 @click.option(
     "--order",
@@ -515,11 +590,13 @@ def _write_report(result: Any, folder: Path) -> list[Path]:
     help="Draw memory over time, beside breadth first.",
 )
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
-def schedule_command(bindings: tuple[dict[str, float], ...], **question: Any) -> None:
+def schedule_command(
+    bindings: tuple[dict[str, float], ...], train: bool, optimizer: str | None, **question: Any
+) -> None:
     """In which order operators run and where their tensors lie, at the lowest peak of memory."""
     from hwsim.schedule_command import schedule_command_line
 
-    schedule_command_line(bind=_merged(bindings), **question)
+    schedule_command_line(bind=_merged(bindings), train=_optimizer(train, optimizer), **question)
 
 
 # --- compare ----------------------------------------------------------------------------------------------------
@@ -528,22 +605,26 @@ def schedule_command(bindings: tuple[dict[str, float], ...], **question: Any) ->
 @cli.command("compare")
 @click.option("-a", "first", required=True, metavar="DESIGN", help="The design to start from.")
 @click.option("-b", "second", metavar="DESIGN", help="The design to hold against it; the same when left out.")
-@click.option("-w", "--workload", required=True, metavar="WORKLOAD", help="A shipped workload or a JSON file.")
+@click.option(
+    "-w", "--workload", required=True, metavar="WORKLOAD", help="A shipped workload, a family or a JSON file."
+)
 @click.option("--set-a", "first_overrides", multiple=True, metavar="KEY=VALUE", help="Override a value of the first.")
 @click.option("--set-b", "second_overrides", multiple=True, metavar="KEY=VALUE", help="Override a value of the second.")
 @click.option("--bind", "bindings", multiple=True, type=_Bindings(), help="Bind sizes of the workload.")
 @click.option("--fidelity", default="closed", show_default=True, type=click.Choice(["closed", "events"]),
               help="Closed form, or replay event by event with contention.")  # fmt: skip
+@_train_options
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def compare_command(
     first: str, second: str | None, workload: str, first_overrides: tuple[str, ...], second_overrides: tuple[str, ...],
-    bindings: tuple[dict[str, float], ...], fidelity: str, as_json: bool,
+    bindings: tuple[dict[str, float], ...], fidelity: str, train: bool, optimizer: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Say why one design is better than another: by layer, by component, by what limits it."""
     from hwsim.sweep.compare import compare, print_comparison
 
     asked = ((first, first_overrides), (second or first, second_overrides))
-    a, b = (_simulated(design, workload, changed, bindings, fidelity, False) for design, changed in asked)
+    a, b = (_simulated(design, workload, changed, bindings, fidelity, False, False, train, optimizer)
+            for design, changed in asked)  # fmt: skip
     names = [" ".join((r.accelerator, *changed)) for r, (_, changed) in zip((a, b), asked, strict=True)]
     comparison = compare(a, b, (names[0], names[1]))
     if as_json:
@@ -558,6 +639,7 @@ def compare_command(
 
 cli.add_command(quantize_command)
 cli.add_command(deploy_command)
+cli.add_command(import_command)
 cli.add_command(netlist_command)
 cli.add_command(sweep_command)
 cli.add_command(system_command)

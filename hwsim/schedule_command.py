@@ -22,18 +22,20 @@ BYTE_BITS = 8
 LARGEST_BITS = BYTE_BITS << 40
 
 
-def schedule_command_line(workload: str, bind: Mapping[str, float], graph: str, picture: Path | None, as_json: bool,
-                          **how: Any) -> None:  # fmt: skip
+def schedule_command_line(workload: str, bind: Mapping[str, float], train: str, graph: str, picture: Path | None,
+                          as_json: bool, **how: Any) -> None:  # fmt: skip
     """Plan, print, and draw."""
     from hwsim.schedule.plan import plan
     from hwsim.simulate import resolve_binding
-    from hwsim.workload.store import load_workload
+    from hwsim.workload.family import load_network
 
     if isnan(how["seconds"] or 1.0):
         raise bad_input("range", "nan", "must be a number of seconds", "For instance 10.", key="--seconds")
-    network = load_workload(workload)
-    sizes = {n: int(v) for n, v in resolve_binding(network, bind).items() if not network.symbols[n].ratio}
-    found = plan(network, sizes, graph, _options(**how))
+    network = load_network(workload, train)
+    values = resolve_binding(network, bind)
+    built = network.built(values)
+    sizes = {n: int(v) for n, v in network.own(values).items() if not built.symbols[n].ratio}
+    found = plan(built, sizes, graph, _options(**how))
     if picture:
         _draw(found, picture)
     if as_json:

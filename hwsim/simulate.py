@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 
 from hwsim.accounting import result_of
 from hwsim.config import DesignFile, load_design
+from hwsim.document import nearest
 from hwsim.errors import InputError, Problem, Where, bad_input, shown
 from hwsim.evaluation import Evaluation, Job, Known, evaluate
 from hwsim.model import Program, structural_of
 from hwsim.parts import TABLES, resolve_parts
 from hwsim.result import Interval, Result
-from hwsim.workload import store
+from hwsim.workload.family import Network, Parameter, load_network, network_of
 from hwsim.workload.ir import Workload
 
 FIDELITIES = ("closed", "events")
@@ -29,8 +30,8 @@ _PARTS = {table.figures: table.part for table in TABLES.values()}
 # --- the inputs of a run ----------------------------------------------------------------------------------------
 
 
-def resolve_binding(workload: Workload, given: Mapping[str, float] | None = None) -> dict[str, float]:
-    """Every symbol of `workload` with its value: the one given, or its default.
+def resolve_binding(workload: Workload | Network, given: Mapping[str, float] | None = None) -> dict[str, float]:
+    """Every symbol of `workload` with its value: the one given, or its default. Of a family, every parameter as well.
 
     Raises InputError for unknown symbols, values out of range, and fractions where an integer is due.
     """
@@ -38,9 +39,7 @@ def resolve_binding(workload: Workload, given: Mapping[str, float] | None = None
     problems = []
     for name in given:
         if name not in workload.symbols:
-            known = ", ".join(workload.symbols) or "none"
-            problems.append(_binding_problem(name, given[name], f"the workload {workload.name} has no such symbol "
-                                             f"(it has: {known})", "unknown-symbol"))  # fmt: skip
+            problems.append(_unknown_symbol(workload, name, given[name]))
     binding: dict[str, float] = {}
     for name, symbol in workload.symbols.items():
         value = given.get(name, symbol.default)
@@ -49,10 +48,23 @@ def resolve_binding(workload: Workload, given: Mapping[str, float] | None = None
         elif not symbol.low <= value <= symbol.high or (symbol.ratio and value <= 0):
             rule = f"must be from {symbol.low:g} to {symbol.high:g}"
             problems.append(_binding_problem(name, value, rule, "range"))
+        elif isinstance(symbol, Parameter) and symbol.choices and value not in symbol.choices:
+            rule = f"must be one of {', '.join(map(str, symbol.choices))}"
+            problems.append(_binding_problem(name, value, rule, "choice"))
         binding[name] = value if symbol.ratio else int(value)
     if problems:
         raise InputError(problems)
     return binding
+
+
+def _unknown_symbol(workload: Workload | Network, name: str, value: float) -> Problem:
+    family = isinstance(workload, Network) and workload.family is not None
+    what = ("family", "parameter or symbol") if family else ("workload", "symbol")
+    known = ", ".join(workload.symbols) or "none"
+    rule = f"the {what[0]} {workload.name} has no such {what[1]} (it has: {known})"
+    problem = _binding_problem(name, value, rule, "unknown-symbol")
+    remedy = nearest(name, sorted(workload.symbols))
+    return dataclasses.replace(problem, remedy=remedy) if remedy else problem
 
 
 def _binding_problem(name: str, value: float, rule: str, code: str) -> Problem:
@@ -200,40 +212,50 @@ def _mover(file: DesignFile, job: Job, program: Program) -> Moved:
 # --- the run ----------------------------------------------------------------------------------------------------
 
 
+def _network(workload: str | Path | Workload | Network, train: str) -> Network:
+    if isinstance(workload, Network):
+        other = train and train != workload.train
+        return dataclasses.replace(workload, train=train, _built={}) if other else workload
+    return network_of(workload, train) if isinstance(workload, Workload) else load_network(workload, train)
+
+
 def run(
     design: str | Path | DesignFile,
-    workload: str | Path | Workload,
+    workload: str | Path | Workload | Network,
     *,
     overrides: Sequence[str] = (),
     bind: Mapping[str, float] | None = None,
     fidelity: str = "closed",
     interval: bool = True,
     climb: bool = False,
+    train: str = "",
 ) -> Result:
     """Run `workload` on `design` and answer with every figure.
 
     design      a shipped design's name, a YAML file, or a loaded DesignFile
-    workload    a shipped workload's name, a JSON file, or a Workload
+    workload    a shipped workload's or a family's name, a JSON file, a Workload, or a Network
     overrides   "key=value" texts, as of --set
-    bind        values of the workload's symbols (sizes and ratios)
+    bind        values of the workload's symbols (sizes and ratios) and of a family's parameters
     fidelity    "closed" (the recurrence) or "events" (SimPy replay with contention)
     interval    whether to move every uncertain input through its range
     climb       whether to search on for the interval's ends where inputs interact, which takes many times as long
+    train       the name of an optimizer: run one training step of the workload with it; "" runs the workload itself
 
     Raises InputError for anything wrong with the input. An infeasible design is a Result, not an exception.
     """
     if fidelity not in FIDELITIES:
         raise bad_input("fidelity", fidelity, f"must be one of {', '.join(FIDELITIES)}", key="fidelity")
     file = design if isinstance(design, DesignFile) else load_design(design, overrides)
-    network = workload if isinstance(workload, Workload) else store.load_workload(workload)
+    network = _network(workload, train)
     given = dict(bind or {})
-    job = Job(file.model, file.design, resolve_parts(file.named), network,
-              resolve_binding(network, given))  # fmt: skip
+    values = resolve_binding(network, given)
+    built = network.built(values)
+    job = Job(file.model, file.design, resolve_parts(file.named), built, network.own(values))
     done = evaluate(job, fidelity=fidelity)
     latency = Interval(done.latency_s, done.latency_s, done.latency_s)
     energy = Interval(done.energy_j, done.energy_j, done.energy_j)
     notes: list[str] = []
-    ends = _uncertain(file, network, given) if interval else {}
+    ends = _uncertain(file, built, given) if interval else {}
     if ends:
         closed = done if fidelity == "closed" else evaluate(job, done.program)
         latency, energy, notes = _intervals(_figures(closed), ends, _mover(file, job, done.program), climb)

@@ -24,7 +24,7 @@ from hwsim.sweep.file import StudyFile, read_study
 from hwsim.sweep.resolve import Resolver
 from hwsim.sweep.schema import sweep_schema
 from hwsim.sweep.space import Space
-from hwsim.workload.store import load_workload
+from hwsim.workload.family import load_network
 
 BAD = Path(__file__).parent / "bad_sweeps"
 GOOD = ("good.yaml", "good_wandb.yaml")
@@ -57,7 +57,7 @@ def in_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """The curated files' folder as working directory, so that messages are short; designs are read once."""
     monkeypatch.chdir(BAD)
     monkeypatch.setattr(subjects, "load_design", lru_cache(load_design))
-    monkeypatch.setattr(subjects, "load_workload", lru_cache(load_workload))
+    monkeypatch.setattr(subjects, "load_network", lru_cache(load_network))
 
 
 def curated() -> list[str]:

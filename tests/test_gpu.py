@@ -54,7 +54,7 @@ def two_layers() -> Workload:
 
 
 class TestGpu(ModelSuite):
-    designs: ClassVar[Sequence[str | tuple[str, ...]]] = ("jetson-tx2", ("tesla-v100-fp16", "fuse=true"))
+    designs: ClassVar[Sequence[str | tuple[str, ...]]] = ("jetson-tx2", ("tesla-v100-fp16", "fuse=true"), "v100")
     workloads: ClassVar[Sequence[str | Callable[[], Workload]]] = (
         "mobilenet-v1-0.25-128", "minilm-l6", "transformer-base", two_layers,
     )  # fmt: skip
@@ -76,6 +76,7 @@ class TestGpu(ModelSuite):
         ("titan-xp-tiled", 1582, 3840, 12.15, 547.7),
         ("tesla-v100", 1455, 5120, 15.0, 900.0),
         ("tesla-v100-fp16", 1455, 5120, 120.0, 900.0),
+        ("v100", 1530, 5120, 125.0, 900.0),
     ],
 )
 def test_peaks_are_those_that_are_advertised(

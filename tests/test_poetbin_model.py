@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from accelerators.arrays import Samples, read_samples, write_samples
 from accelerators.poetbin import replace as replacing
 from accelerators.poetbin import tasks, trained
-from accelerators.arrays import Samples, read_samples, write_samples
 from accelerators.poetbin.counts import naive_lut6, nominal_luts
 from accelerators.poetbin.design import Design
 from accelerators.poetbin.model import MODEL

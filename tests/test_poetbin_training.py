@@ -19,8 +19,8 @@ import pytest
 import torch
 from torch import nn
 
-from accelerators.poetbin import data, pipeline, study, train, trained
 from accelerators.arrays import Samples, read_arrays, read_samples, write_arrays, write_samples
+from accelerators.poetbin import data, pipeline, study, train, trained
 from accelerators.poetbin.counts import naive_lut6, nominal_luts
 from accelerators.poetbin.document import read as read_classifier
 from accelerators.poetbin.folder import opened

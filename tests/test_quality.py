@@ -22,8 +22,9 @@ HEAVY = ("matplotlib", "numba", "numpy", "pandas", "torch")
 
 
 def sources(*folders: str) -> list[Path]:
-    """Every Python source under `folders` of the project."""
-    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    """Every Python source under `folders` of the project, hidden folders left out: others' packages lie there."""
+    found = (path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    return sorted(path for path in found if not any(p.startswith(".") for p in path.relative_to(ROOT).parts))
 
 
 # --- start-up ---------------------------------------------------------------------------------------------------

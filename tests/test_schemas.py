@@ -14,7 +14,7 @@ from hwsim.parts import tables_of
 ROOT = Path(__file__).parent.parent
 MODELS = {
     "optimus": "optimus", "roofline": "roofline", "rv32": "mcu/rv32", "mcu": "mcu", "poetbin": "poetbin",
-    "fpga-mac": "fpga_mac", "gpu": "gpu", "skynet": "skynet",
+    "fpga-mac": "fpga_mac", "gpu": "gpu", "skynet": "skynet", "systolic": "systolic",
 }  # fmt: skip
 
 

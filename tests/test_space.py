@@ -30,6 +30,7 @@ from hwsim.sweep.resolve import Resolver, engine_hash, point_hash, resolve, work
 from hwsim.sweep.schema import PUBLISHED, text
 from hwsim.sweep.space import Space
 from hwsim.sweep.study import Objective, Parameter, Study
+from hwsim.workload.family import load_network
 from hwsim.workload.store import load_workload
 
 GOOD = Path(__file__).parent / "bad_sweeps" / "good.yaml"
@@ -39,11 +40,11 @@ WANDB = GOOD.with_name("good_wandb.yaml")
 @pytest.fixture(autouse=True)
 def read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subjects, "load_design", _design)
-    monkeypatch.setattr(subjects, "load_workload", _workload)
+    monkeypatch.setattr(subjects, "load_network", _network)
 
 
 _design = lru_cache(load_design)
-_workload = lru_cache(load_workload)
+_network = lru_cache(load_network)
 
 
 def study(*parameters: Parameter, **changes: Any) -> Study:
@@ -281,7 +282,7 @@ def test_the_hash_is_the_same_in_another_process() -> None:
 
 
 def test_the_hash_covers_masks_and_code_and_no_place(tmp_path: Path) -> None:
-    net = _workload("minilm-l6")
+    net = load_workload("minilm-l6")
     moved = tmp_path / "elsewhere.npz"
     moved.write_bytes(Path(net.masks).read_bytes())
     assert workload_hash(dataclasses.replace(net, masks=str(moved))) == workload_hash(net)

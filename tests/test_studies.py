@@ -19,7 +19,7 @@ from accelerators.skynet.resources import luts
 from accelerators.skynet.tasks import Pointwise
 from hwsim.model import Program
 from hwsim.parts import resolve_parts
-from hwsim.report.text import digits, memory, quantity
+from hwsim.report.text import digits, memory, percent, quantity
 from hwsim.result import Result
 from hwsim.sweep.answer import Answer, rerun
 from hwsim.sweep.file import load_study
@@ -119,6 +119,7 @@ FIGURES = {
     "latency": lambda r: quantity(r.latency_s.value, "s"),
     "energy": lambda r: quantity(r.energy_j.value, "J"),
     "energy a token": lambda r: quantity(r.energy_j.value / r.binding["m"], "J"),
+    "utilisation": lambda r: percent(r.utilisation),
     "throughput": lambda r: digits(float(f"{r.throughput_per_s:.3g}")),
     "tables": lambda r: f"{r.memory_peak_bits['luts'] // 64:,}",
     "energy of 1,000": lambda r: quantity(r.energy_j.value, "J"),
@@ -126,17 +127,21 @@ FIGURES = {
 }
 
 
+MEMORIES = {"flash_capacity", "ram", "input_sram", "weight_sram", "output_sram"}
+
+
 def shown_value(key: str, value: object) -> str:
     """A parameter's value as a table has it: sizes of memories with a unit."""
-    return memory(int(str(value))) if key in {"flash_capacity", "ram"} else str(value)
+    return memory(int(str(value))) if key in MEMORIES else str(value)
 
 
 @pytest.mark.parametrize(("name", "heads", "rows"), list(tables()), ids=[t[0] for t in tables()])
 def test_the_tables_are_what_fresh_runs_give(name: str, heads: list[str], rows: list[list[str]]) -> None:
     study = study_of(name)
     values = {p.key: {shown_value(p.key, v): v for v in p.values} for p in study.parameters}
-    values["workload"] = {name: name for name in study.workloads}
-    several = {"workload"} if len(study.workloads) > 1 else set()
+    chosen = {"accelerator": study.accelerators, "workload": study.workloads}
+    values |= {key: {name: name for name in names} for key, names in chosen.items()}
+    several = {key for key, names in chosen.items() if len(names) > 1}
     assert {p.key for p in study.parameters} | several <= {*heads}
     for row in rows:
         assignment = {key: values[key][text] for key, text in zip(heads, row, strict=True) if key in values}
@@ -346,3 +351,94 @@ def test_where_the_time_of_the_smaller_tile_goes() -> None:
         found.append((total, copied, busy["engine"] - copied, total - busy["engine"] - busy["host"]))
     more = [round(small - large, 1) for large, small in zip(*found, strict=True)]
     assert more == [16.6, 9.8, 5.4, 1.4] and round(100 * (read[1] / read[0] - 1)) == 18
+
+
+# --- ParaDnn ----------------------------------------------------------------------------------------------------
+
+PARADNN = [path.stem for path in FILES if path.stem.startswith("paradnn")]
+
+
+@pytest.mark.parametrize("name", PARADNN)
+def test_heat_maps_and_rooflines_show_the_points(name: str) -> None:
+    """Every cell's figure is a utilisation of the numbers; every feasible point stands under the ceilings."""
+    numbers = numbers_of(name)
+    at = len(numbers["parameters"]) + numbers["objectives"].index("utilisation")
+    known = {f"{100 * v:.0f}" if v >= 0.095 else f"{100 * v:.1g}" for v in (row[at] for row in numbers["rows"])}
+    heat = (ROOT / "docs" / "studies" / f"{name}_heat.svg").read_text(encoding="utf-8")
+    cells = re.findall(r"<text style=\"[^\"]*5\.5px[^\"]*\"[^>]*>([^<]+)</text>", heat)
+    assert len(cells) > 100 and set(cells) <= known
+    roofline = (ROOT / "docs" / "studies" / f"{name}_roofline.svg").read_text(encoding="utf-8")
+    for design in study_of(name).accelerators:
+        assert f">{design}</text>" in roofline and f">{design}: " in heat
+    assert roofline.count("<use ") >= numbers["feasible"]
+
+
+@lru_cache(maxsize=4)
+def utilisations(name: str) -> dict[tuple[object, ...], float]:
+    numbers = numbers_of(name)
+    count = len(numbers["parameters"])
+    return {tuple(row[:count]): row[count] for row in numbers["rows"]}
+
+
+def test_the_shares_quoted_of_the_paradnn_studies() -> None:
+    fc = utilisations("paradnn_fc")
+    assert numbers_of("paradnn_fc")["parameters"] == ["accelerator", "bind.layers", "bind.nodes", "bind.batch"]
+    assert [round(100 * fc["tpu-v2", 8, 8192, batch], 1) for batch in (64, 16384)] == [0.5, 59.4]
+    assert round(100 * fc["v100", 8, 8192, 64], 1) == 3.7
+    small = [u for (a, layers, nodes, _), u in fc.items() if layers == 8 and nodes < 1024 and a != "i7-6900k"]
+    assert len(small) == 75 and 0.03 < max(small) < 0.04
+    shares = {name: numbers_of(name)["sensitivity"]["utilisation"] for name in PARADNN}
+    first = {(name, key): round(100 * own[0]) for name, keys in shares.items() for key, own in keys.items()}
+    assert first["paradnn_fc", "accelerator"] == 72
+    assert (first["paradnn_fc", "bind.nodes"], first["paradnn_fc", "bind.batch"]) == (7, 7)
+    assert (first["paradnn_cnn", "bind.filters"], first["paradnn_rnn", "bind.batch"]) == (9, 10)
+    assert first["paradnn_rnn", "bind.embedding"] == 6
+    assert max(first["paradnn_cnn", key] for key in ("bind.blocks", "bind.batch")) == 1
+    counts = {name: (numbers_of(name)["points"], numbers_of(name)["feasible"]) for name in PARADNN}
+    assert counts == {"paradnn_cnn": (288, 287), "paradnn_fc": (1080, 1074), "paradnn_rnn": (576, 576)}
+    rnn = utilisations("paradnn_rnn")
+    for cell in ("rnn", "lstm", "gru"):
+        assert 0.3 < rnn["tpu-v2", f"paradnn-{cell}", 5, 900, 1024] < 0.4
+        assert rnn["tpu-v2", f"paradnn-{cell}", 5, 900, 16] < 0.01
+
+
+def test_the_fastest_machines_quoted_of_the_paradnn_studies() -> None:
+    found: dict[str, dict[str, int]] = {}
+    for name in ("paradnn_cnn", "paradnn_rnn"):
+        numbers = numbers_of(name)
+        count, goal = len(numbers["parameters"]), numbers["objectives"].index("latency_s / bind.batch")
+        times: dict[tuple[object, ...], dict[str, float]] = {}
+        for row in numbers["rows"]:
+            times.setdefault(tuple(row[1:count]), {})[row[0]] = row[count + goal]
+        fastest = [min(own, key=lambda a: own[a]) for own in times.values()]
+        found[name] = {a: fastest.count(a) for a in set(fastest)}
+    assert set(found["paradnn_cnn"]) == {"tpu-v2", "tpu-v3"}
+    assert found["paradnn_rnn"]["tpu-v3"] == 124
+
+
+def test_the_shares_quoted_of_the_systolic_study() -> None:
+    numbers = numbers_of("systolic_shape")
+    assert numbers["feasible"] == 900
+    by_point = {(*row[:4], row[4] // 8192): row for row in numbers["rows"]}
+    used = {point: row[7] for point, row in by_point.items()}
+
+    def slower(network: str, a: tuple[object, ...], b: tuple[object, ...]) -> float:
+        """How many times as long a takes as b: the array has one size."""
+        return used[(network, *b)] / used[(network, *a)]
+
+    square = (32, 32, "ws", 256)
+    for figure in ("utilisation", "1e12 * energy_j / macs"):
+        assert round(100 * numbers["sensitivity"][figure]["workload"][0]) == 94
+        assert all(numbers["sensitivity"][figure][key][0] < 0.01 for key in ("rows", "dataflow"))
+    assert round(100 * (1 - slower("resnet18", square, (8, 128, "ws", 256)))) == 22
+    for flow in ("os", "is"):
+        assert round(100 * (1 - slower("resnet18", square, (32, 32, flow, 256)))) == 5
+    assert round(slower("mobilenet-v2", square, (8, 128, "is", 256)), 1) == 2.3
+    assert round(slower("mobilenet-v2", (128, 8, "is", 256), square)) == 13
+    wide = [used["gpt2-small", r, 1024 // r, flow, 256] for r in (8, 16, 32) for flow in ("ws", "os")]
+    assert max(wide) / min(wide) < 1.02 and slower("gpt2-small", (128, 8, "ws", 256), square) > 2
+    assert round(100 * (1 - slower("vit-b16", square, (32, 32, "ws", 64)))) == 32
+    assert round(100 * (1 - slower("vit-b16", (32, 32, "ws", 1024), square)), 1) == 0.5
+    least = {min((row[8], row[3]) for row in numbers["rows"] if row[0] == name and row[4] == 8192 * 256)[1]
+             for name in ("resnet18", "unet", "bert-base", "vit-b16")}  # fmt: skip
+    assert least == {"os"}

@@ -29,6 +29,7 @@ import sympy  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils._sympy.functions import FloorDiv, Max, Min, PythonMod  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
@@ -109,6 +110,10 @@ MODELLED: list[tuple[str, Body, tuple[int, ...], dict[str, Any], str, dict[str, 
     ("conv1d", lambda s, x: s.c(x.flatten(2)), IMAGE, {"c": lambda: nn.Conv1d(6, 4, 3)}, "conv2d",
      {"batch": 2, "groups": 1, "in_channels": 6, "out_channels": 4, "in_h": 1, "in_w": 72, "out_h": 1, "out_w": 70,
       "kernel_h": 1, "kernel_w": 3}),
+    ("transposed convolution", lambda s, x: s.c(x), IMAGE, {"c": lambda: nn.ConvTranspose2d(6, 4, (2, 3), (2, 3))},
+     "matmul", {"batch": 1, "m": 144, "n": 24, "k": 6}),
+    ("transposed 1d convolution", lambda s, x: s.c(x), SEQUENCE, {"c": lambda: nn.ConvTranspose1d(5, 4, 3, 3)},
+     "matmul", {"batch": 1, "m": 24, "n": 12, "k": 5}),
     ("softmax", lambda s, x: x.softmax(1), SEQUENCE, {}, "softmax", {"rows": 24, "length": 5}),
     ("layer norm", lambda s, x: F.layer_norm(x, (5, 12)), SEQUENCE, {}, "norm", {"rows": 2, "length": 60}),
     ("rms norm", lambda s, x: s.r(x), SEQUENCE, {"r": lambda: nn.RMSNorm(12)}, "norm", {"rows": 10, "length": 12}),
@@ -127,6 +132,8 @@ MODELLED: list[tuple[str, Body, tuple[int, ...], dict[str, Any], str, dict[str, 
      {"batch": 2, "channels": 6, "out_h": 3, "out_w": 1, "kernel_h": 3, "kernel_w": 8}),
     ("embedding", lambda s, x: s.e((x > 0).long()), SEQUENCE, {"e": lambda: nn.Embedding(9, 4)}, "embedding",
      {"rows": 120, "width": 4}),
+    ("scattered sum", lambda s, x: x.new_zeros(9, 12).index_add(0, torch.arange(5), x[0]), SEQUENCE, {},
+     "elementwise", {"elements": 60}),
     ("gelu", lambda s, x: F.gelu(x), SEQUENCE, {}, "elementwise", {"elements": 120}),
     ("broadcast sum", lambda s, x: x + x[:1], SEQUENCE, {}, "elementwise", {"elements": 120}),
     ("maximum of two", lambda s, x: torch.max(x, x[:1]), SEQUENCE, {}, "elementwise", {"elements": 120}),
@@ -310,7 +317,10 @@ REFUSED: list[tuple[str, Body, str, str]] = [
     ("batch statistics", lambda _, x: F.batch_norm(x, None, None, training=True), "aten.batch_norm.default",
      "batch norm on the statistics of the batch; inference uses the stored ones"),
     ("transposed convolution", lambda _, x: F.conv_transpose1d(x, torch.ones(5, 2, 3)), "aten.conv_transpose1d.default",
-     "transposed convolutions are not modelled"),
+     "transposed convolutions are modelled without groups and padding, and with a stride as large as the kernel"),
+    ("active dropout between layers", lambda _, x: torch.rnn_tanh(
+        x, torch.zeros(2, 5, 4), [torch.ones(4, 12), *[torch.ones(4, 4)] * 3], False, 2, 0.5, True, False, False)[0],
+     "aten.rnn_tanh.input", "dropout that is active in inference; pass training=False"),
     ("einsum of three", lambda _, x: torch.einsum("bij,bij,bij->b", x, x, x), "aten.einsum.default",
      "an einsum of other than two operands, or with an ellipsis"),
     ("scaled product", lambda _, x: torch.addmm(x[0], x[0], torch.ones(12, 12), alpha=2),
@@ -335,10 +345,75 @@ def test_unsupported_operators_are_listed_with_the_reason(body: Body, source: st
     assert [(op.source, op.reason) for op in found] == [(source, reason)]
 
 
-def test_a_recurrent_layer_is_unsupported() -> None:
-    graph = traced(lambda s, x: s.l(x)[0], torch.randn(SEQUENCE), l=nn.LSTM(12, 4))
-    (op,) = unsupported(Workload("n", "", {}, {"g": graph}, {}))
-    assert op.reason == "a recurrent layer hides its loop; trace one step as a graph and repeat it in the schedule"
+# --- recurrent layers -------------------------------------------------------------------------------------------
+
+
+def recurrent_layers() -> list[tuple[str, dict[str, Any]]]:
+    """Every kind of layer with every mix of its options."""
+    options: list[dict[str, Any]] = [
+        {"num_layers": layers, "bidirectional": both, "bias": bias, "batch_first": first}
+        for layers in (1, 3) for both in (False, True) for bias in (False, True) for first in (False, True)
+    ]  # fmt: skip
+    kinds: list[tuple[str, dict[str, Any]]] = [
+        ("LSTM", {}), ("LSTM", {"proj_size": 3}), ("GRU", {}), ("RNN", {}), ("RNN", {"nonlinearity": "relu"}),
+    ]  # fmt: skip
+    return [(kind, own | shared) for kind, own in kinds for shared in options]
+
+
+class Arithmetic(TorchDispatchMode):  # type: ignore[misc]
+    """Counts the elements that pointwise operators compute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if torch.Tag.pointwise in func.tags:
+            self.elements += found.numel()
+        return found
+
+
+def test_recurrent_layers_are_their_products_and_gates(deep: bool) -> None:
+    """Products as PyTorch counts their FLOPs, the gates' arithmetic as many elements as its own cell computes."""
+    cases = recurrent_layers() if deep else recurrent_layers()[::3]
+    for kind, options in cases:
+        layer = getattr(nn, kind)(8, 5, device="meta", **options).eval()
+        x = torch.empty(7, 2, 8, device="meta")
+        graph = trace(layer, (x,), trained=False)
+        assert_valid(graph)
+        with torch.no_grad(), Arithmetic() as arithmetic:
+            out = layer(x)[0]
+        assert sum(op.macs({}) for op in graph.ops) == macs_of_torch(layer, (x,)), (kind, options)
+        gates = [op.sizes({})["elements"] for op in graph.ops if op.kind == "elementwise"]
+        assert sum(gates) == arithmetic.elements, (kind, options)
+        assert [e.value({}) for e in graph.tensors[graph.outputs[0]].shape] == list(out.shape)
+        used = {name for op in graph.ops for name in op.inputs if graph.tensors[name].role is Role.WEIGHT}
+        assert used == {name for name, _ in layer.named_parameters()}
+    print(f"recurrent layers: {len(cases)} of {len(recurrent_layers())} mixes of options equal")
+
+
+def test_the_steps_of_a_recurrent_layer_follow_one_another() -> None:
+    graph = traced(lambda s, x: s.l(x)[0], torch.randn(SEQUENCE), l=nn.LSTM(12, 4, 2))
+    assert [(op.name, op.kind, op.sizes({})) for op in graph.ops if op.name.startswith("l.lstm.l1")] == [
+        ("l.lstm.l1.h", "view", {}), ("l.lstm.l1.c", "view", {}),
+        ("l.lstm.l1.input", "matmul", {"batch": 1, "m": 10, "n": 16, "k": 4}),
+        ("l.lstm.l1.hidden", "matmul", {"batch": 2, "m": 5, "n": 16, "k": 4}),
+        ("l.lstm.l1.cell", "elementwise", {"elements": 2 * 5 * 4 * 13}),
+    ]  # fmt: skip
+    assert next(op for op in graph.ops if op.name == "l.lstm.l1.hidden").inputs == (
+        "l.lstm.l1.h", "l.weight_hh_l1", "l.bias_hh_l1",
+    )  # fmt: skip
+    assert [op.name for op in graph.ops if op.attrs.get("sequential")] == ["l.lstm.l0.hidden", "l.lstm.l1.hidden"]
+    assert graph.outputs == ("l.lstm.0",)
+
+
+def test_a_recurrent_layer_keeps_a_symbolic_batch() -> None:
+    net = Net(lambda s, x: s.l(x)[0], l=nn.GRU(12, 4, bidirectional=True))
+    graph = trace(net, (torch.randn(SEQUENCE),), dynamic={"x": {1: "batch"}})
+    assert_valid(graph)
+    assert graph.symbols == {"batch"}
+    assert sum(op.macs({"batch": 3}) for op in graph.ops) == macs_of_torch(net, (torch.randn(2, 3, 12),))
 
 
 # --- MACs of random networks ------------------------------------------------------------------------------------

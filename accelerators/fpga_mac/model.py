@@ -127,8 +127,8 @@ class FpgaMacModel:
         for item, walk in items(program, workload, schedule, sizes):
             task = _kernel(workload, item)
             if task.macs:
-                s = item.sizes
-                stored[item.graph.name, item.op.name] = s["batch"] * s["n"] * s["k"]
+                weight = item.graph.tensors[item.weights()[0]]
+                stored[item.graph.name, item.op.name] = weight.elements(item.binding)
             walk.produced(item, (program.add(task, item.layer, item.after, turn=item.turn),))
         program.occupied.append(Placement("bram", Weights(sum(stored.values())), 0, len(program) - 1, "weights"))
         return program

@@ -39,6 +39,15 @@ class Design:
     idle_power_w: Annotated[float, Range(0.0, 100_000.0), Doc("power when nothing runs")]
     die_mm2: Annotated[float, Range(0.0, 10_000.0), Doc("die area")]
     dram_channels: Annotated[int, Range(1, 1024), Doc("channels of the DRAM part")]
+    state_bits: Annotated[
+        int, Range(0, 64), Doc("width that training keeps weights and what it updates in; 0: as computed")
+    ] = 0
+    infeed_rate_bits_per_s: Annotated[
+        int, Range(0, 10**15), Doc("host that brings a step's inputs during the step before; 0: they are there")
+    ] = 0
+    infeed_element_bits: Annotated[int, Range(1, 64), Doc("width of an element of the network's inputs there")] = 32
+    infeed_overhead_ps: Annotated[int, Range(0, 10**15), Doc("time of that host beside the bits, once a run")] = 0
+    step_overhead_ps: Annotated[int, Range(0, 10**15), Doc("time before the first kernel of a run, once")] = 0
 
     def problems(self) -> list[tuple[str, str, str]]:
         """Rules across fields: (key, rule, remedy)."""

@@ -13,13 +13,14 @@
   What leaves DRAM is each operand once where one of them fits half the cache, and otherwise one of them once for every
   band of the other that does. Of five tile shapes the fastest is taken, as libraries choose.
 
-Nothing here is fitted to a measurement.
+No number in here is fitted to a measurement; six values of the design v100 are (docs/measured.md).
 """
 
 from __future__ import annotations
 
 from accelerators.gpu.design import Design
-from accelerators.gpu.tasks import Counts, Product, Stream, Window
+from accelerators.gpu.tasks import Counts, Infeed, Product, Start, Stream, Window
+from accelerators.systolic.tasks import infeed_ps
 from hwsim.pure import ceil_div, pure
 
 TILE_STEP = 8
@@ -140,6 +141,8 @@ def tiled(design: Design, task: Product, tile_m: int, tile_n: int, threads: int)
         bandwidth_cycles=gap + transfer_cycles(design, moved),
         latency_cycles=gap + tile_waiting(design, task, tile_m, tile_n, threads),
         launch_cycles=ns_cycles(design, design.launch_ns),
+        start_cycles=0,
+        infeed_ps=0,
         chunks=1,
         dram_read_bits=dram,
         dram_read_runs=min(1, dram),
@@ -209,6 +212,8 @@ def window(design: Design, task: Window) -> Counts:
         bandwidth_cycles=gap + transfer_cycles(design, task.dram_read_bits + task.dram_write_bits),
         latency_cycles=gap + waiting_cycles(design, task.dram_read_bits, held_bits(design, task.outputs)),
         launch_cycles=ns_cycles(design, design.launch_ns),
+        start_cycles=0,
+        infeed_ps=0,
         chunks=1,
         dram_read_bits=task.dram_read_bits,
         dram_read_runs=min(1, task.dram_read_bits),
@@ -232,6 +237,8 @@ def stream(design: Design, task: Stream) -> Counts:
         bandwidth_cycles=gap + transfer_cycles(design, task.dram_read_bits + task.dram_write_bits),
         latency_cycles=gap + waiting_cycles(design, task.dram_read_bits, held_bits(design, task.threads)),
         launch_cycles=ns_cycles(design, design.launch_ns),
+        start_cycles=0,
+        infeed_ps=0,
         chunks=1,
         dram_read_bits=task.dram_read_bits,
         dram_read_runs=min(1, task.dram_read_bits),
@@ -242,3 +249,44 @@ def stream(design: Design, task: Stream) -> Counts:
         macs_executed=0,
         vector_ops=task.operations,
     )
+
+
+# --- the host ---------------------------------------------------------------------------------------------------
+
+
+@pure
+def waited(start_cycles: int, infeed_ps: int) -> Counts:
+    """Time before the first kernel or beside all of them, and nothing else."""
+    return Counts(
+        compute_cycles=0,
+        load_cycles=0,
+        bandwidth_cycles=0,
+        latency_cycles=0,
+        launch_cycles=0,
+        start_cycles=start_cycles,
+        infeed_ps=infeed_ps,
+        chunks=1,
+        dram_read_bits=0,
+        dram_read_runs=0,
+        dram_write_bits=0,
+        dram_write_runs=0,
+        cache_read_bits=0,
+        cache_write_bits=0,
+        macs_executed=0,
+        vector_ops=0,
+    )
+
+
+@pure
+def start(design: Design, task: Start) -> Counts:
+    """The time before the first kernel."""
+    return waited(ceil_div(task.runs * design.step_overhead_ps * design.clock_khz, 1_000_000_000), 0)
+
+
+@pure
+def infeed(design: Design, task: Infeed) -> Counts:
+    """The host's time for the inputs of the next run; none where inputs are already there."""
+    if design.infeed_rate_bits_per_s == 0 or task.elements == 0:
+        return waited(0, 0)
+    bits = task.elements * design.infeed_element_bits
+    return waited(0, design.infeed_overhead_ps + infeed_ps(design, bits))

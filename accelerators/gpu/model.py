@@ -14,20 +14,27 @@ from typing import Any, ClassVar
 
 from accelerators.gpu.cache import Moves, fused_into, plan
 from accelerators.gpu.design import Design
-from accelerators.gpu.kernels import product, stream, window
-from accelerators.gpu.tasks import Areas, Counts, Machine, Product, Statics, Stream, Window
+from accelerators.gpu.kernels import infeed, product, start, stream, window
+from accelerators.gpu.tasks import Areas, Counts, Infeed, Machine, Product, Start, Statics, Stream, Window
 from accelerators.roofline.model import vector_ops, weight_bits
+from accelerators.systolic.training import NOTHING, Trained, trained
 from hwsim.lowering import Item, items, refuse
 from hwsim.memory import SRAM, MemoryLevel, Unit, dram_level
 from hwsim.model import Parts, Placement, Program, Violation
 from hwsim.pure import pure
 from hwsim.result import UNVALIDATED
-from hwsim.workload.ir import KINDS, Disposition, Graph, Workload
+from hwsim.workload.ir import KINDS, Disposition, Graph, Phase, Role, Workload
 
 DEPTHWISE_CHANNELS = 8
 """Input channels of a group below which a convolution runs with a thread a result: a tile would be mostly padding."""
+REDUCED_BY_THREAD = 16
+"""Elements that a thread of a reduction adds up before threads add up their sums among them. Assumed: libraries give a
+thread several loads, and enough threads to fill the machine."""
 NORM_OPERATIONS = 2
 """Operations an element of a batch norm in inference: scale and shift."""
+
+HOST_CLOCK_KHZ = 1_000_000_000
+"""The host is counted in picoseconds: cycles of a clock of 1 THz."""
 
 Task = Product | Window | Stream
 
@@ -39,8 +46,13 @@ class GpuModel:
     summary = "GPUs from datasheets: tiles and waves over multiprocessors, occupancy, cache, latency, launches"
     Design = Design
     Counts = Counts
-    kernels: ClassVar[Mapping[type, Any]] = {Product: product, Window: window, Stream: stream}
-    structural = frozenset({"cache_bits", "operand_bits", "norm_kernels", "fuse"})
+    kernels: ClassVar[Mapping[type, Any]] = {
+        Product: product, Window: window, Stream: stream, Start: start, Infeed: infeed,
+    }  # fmt: skip
+    structural = frozenset({
+        "cache_bits", "operand_bits", "norm_kernels", "fuse", "state_bits", "infeed_rate_bits_per_s",
+        "step_overhead_ps",
+    })  # fmt: skip
     holdings: ClassVar[Mapping[type, Any]] = {}
     accuracy: ClassVar[Mapping[str, str]] = {"": UNVALIDATED}
 
@@ -50,17 +62,20 @@ class GpuModel:
         refuse(workload, schedule, set(KINDS) - {"unsupported", "lut_network"}, self.name)
         sizes = {k: int(v) for k, v in binding.items() if not workload.symbols[k].ratio}
         program = Program()
+        begun = _host(program, workload, schedule, sizes, design)
         within = fused_into if design.fuse else _nothing
         moves = iter(plan(workload, schedule, sizes, design.cache_bits, design.operand_bits, within))
         fused = {name: within(graph) for name, graph in workload.graphs.items()}
+        state = {name: trained(graph) for name, graph in workload.graphs.items()} if design.state_bits else {}
         for (item, walk), moved in zip(items(program, workload, schedule, sizes), moves, strict=True):
             steps = item.after
             if item.op.name in fused[item.graph.name]:
                 program.free_ops[item.op.name] = f"runs within {fused[item.graph.name][item.op.name]}"
             else:
-                for task in _Lowering(item, moved, design).tasks():
+                for task in _Lowering(item, moved, design, state.get(item.graph.name, NOTHING)).tasks():
                     steps = (program.add(task, item.layer, steps, turn=item.turn),)
             walk.produced(item, steps)
+        _name(program, begun)
         _place_weights(program, workload, sizes, design)
         if any(0 < binding[k] < 1 for k, s in workload.symbols.items() if s.ratio):
             program.notes.append("weights run dense: this machine does not skip zeros")
@@ -74,6 +89,7 @@ class GpuModel:
         rate = design.cache_bits_per_cycle
         return Machine(
             Unit(design.clock_khz, macs),
+            Unit(HOST_CLOCK_KHZ),
             MemoryLevel(SRAM, design.cache_bits, rate, rate, design.clock_khz),
             dram_level(parts.dram, design.dram_channels, design.memory_bits, 1),
         )
@@ -93,6 +109,8 @@ class GpuModel:
             bandwidth_cycles=0.0,
             latency_cycles=0.0,
             launch_cycles=0.0,
+            start_cycles=0.0,
+            infeed_ps=0.0,
             chunks=0.0,
             dram_read_bits=parts.dram.read_pj_per_bit,
             dram_read_runs=0.0,
@@ -121,6 +139,29 @@ class GpuModel:
         return ()
 
 
+def _host(
+    program: Program, workload: Workload, schedule: tuple[Phase, ...], sizes: Mapping[str, int], design: Design
+) -> list[str]:
+    """Steps of the host, where it takes time: before the first kernel, and beside all of them for the run after this
+    one. The names of their report lines."""
+    _, _, local, graph = workload.walk(sizes, schedule)[0]
+    names = []
+    if design.step_overhead_ps:
+        names.append("start")
+        program.add(Start(1), 0)
+    if design.infeed_rate_bits_per_s:
+        names.append("infeed")
+        inputs = [graph.tensors[n] for n in graph.inputs if graph.tensors[n].role is Role.INPUT]
+        program.add(Infeed(sum(t.elements(local) for t in inputs)), 0)
+    return names
+
+
+def _name(program: Program, begun: Sequence[str]) -> None:
+    """Report lines of the host's steps, behind those of the operators, which the walk numbers from 0."""
+    for step, name in enumerate(begun):
+        program.layer[step] = program.add_layer(name, "host", "step")
+
+
 def _nothing(graph: Graph) -> Mapping[str, str]:
     return {}
 
@@ -134,14 +175,46 @@ def _place_weights(program: Program, workload: Workload, sizes: Mapping[str, int
 
 @dataclass(slots=True)
 class _Lowering:
-    """One operator, what of it is off chip, and the design."""
+    """One operator, what of it is off chip, the design, and what training keeps in a width of its own."""
 
     item: Item
     moved: Moves
     design: Design
+    trained: Trained
 
     def tasks(self) -> Iterator[Task]:
-        """Its kernels, each after the one before."""
+        """Its kernels, each after the one before; before them weights are rounded to the width they are computed in,
+        after them their gradients are widened."""
+        op, d = self.item.op, self.design
+        if op.name in self.trained.updates:
+            yield self.update()
+            return
+        for name in self.trained.first.get(op.name, ()):
+            yield self.cast([name], d.state_bits, d.operand_bits, off_chip=name in self.moved.missed)
+        yield from self.kernels()
+        for name in self.trained.makes.get(op.name, ()):
+            yield self.cast([name], d.operand_bits, d.state_bits, off_chip=name in self.moved.spilled)
+
+    def cast(self, names: Sequence[str], before_bits: int, after_bits: int, *, off_chip: bool) -> Stream:
+        """A kernel that changes the width of tensors."""
+        elements = self.bits(names) // self.design.operand_bits
+        read, write = elements * before_bits, elements * after_bits
+        return Stream(elements, elements, read, write, off_chip * read, off_chip * write)
+
+    def update(self) -> Stream:
+        """What an optimizer changes, a pass over memory for each tensor that it writes: the pass reads that tensor, the
+        gradient, and what the pass before it wrote; with `fuse` one pass reads all and writes all."""
+        op, d = self.item.op, self.design
+        written = len(op.outputs)
+        reads = len(op.inputs) if d.fuse else 3 * written - 1
+        elements = self.bits(op.outputs[:1]) // d.operand_bits
+        read, write = reads * elements * d.state_bits, written * elements * d.state_bits
+        off_chip = bool(self.moved.missed or self.moved.spilled)
+        operations = max(vector_ops(op.kind, self.item.sizes), 0)
+        return Stream(elements, operations, read, write, off_chip * read, off_chip * write)
+
+    def kernels(self) -> Iterator[Task]:
+        """The kernels of the operator itself."""
         kind = self.item.op.kind
         if kind == "matmul":
             yield self.matmul()
@@ -229,6 +302,8 @@ class _Lowering:
         if op.kind == "embedding":
             return Stream(prod(s.values()), 0, written, written, written, self.spilled())
         threads = written // self.design.operand_bits
+        if op.kind == "reduce":
+            threads = max(threads, self.bits(op.inputs) // self.design.operand_bits // REDUCED_BY_THREAD)
         operations = max(vector_ops(op.kind, s), 0)
         return Stream(threads, operations, self.bits(op.inputs), written, self.missed(op.inputs), self.spilled())
 

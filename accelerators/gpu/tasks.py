@@ -49,14 +49,28 @@ class Stream(NamedTuple):
     dram_write_bits: int
 
 
+class Start(NamedTuple):
+    """What happens before the first kernel of `runs` runs."""
+
+    runs: int
+
+
+class Infeed(NamedTuple):
+    """`elements` of inputs that a host makes ready and brings, for the run after this one."""
+
+    elements: int
+
+
 class Counts(NamedTuple):
-    """What one kernel asks for. All cycles are of the SMs' clock and hold the whole GPU."""
+    """What one kernel asks for, or the host. All cycles are of the SMs' clock and hold the whole GPU."""
 
     compute_cycles: Annotated[int, Work("gpu", "arithmetic")]
     load_cycles: Annotated[int, Work("gpu", "load/store lanes")]
     bandwidth_cycles: Annotated[int, Work("gpu", "dram")]
     latency_cycles: Annotated[int, Work("gpu", "memory latency")]
     launch_cycles: Annotated[int, Work("gpu", "launch")]
+    start_cycles: Annotated[int, Work("gpu", "start")]
+    infeed_ps: Annotated[int, Work("infeed")]
     chunks: Annotated[int, Chunks()]
     dram_read_bits: Annotated[int, Traffic("dram", "read")]
     dram_read_runs: Annotated[int, Runs("dram", "read")]
@@ -69,9 +83,10 @@ class Counts(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """All SMs as one unit, the second-level cache, and the DRAM."""
+    """All SMs as one unit, the host that brings inputs, the second-level cache, and the DRAM."""
 
     gpu: Unit
+    infeed: Unit
     cache: MemoryLevel
     dram: MemoryLevel
 

@@ -233,14 +233,27 @@ def _write(path: Path, text: str, option: str) -> None:
               help="Write the table here instead of to stdout, for instance docs/validation.md.")  # fmt: skip
 @click.option("--golden", is_flag=True, help="Write golden.csv of every circuit anew, too.")
 @click.option("--deep", is_flag=True, help="Make the tables anew that take too long for every day. May take an hour.")
+@click.option("--data", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
+              help="Hold models to the measurements in DIR instead of to circuits.")  # fmt: skip
+@click.option("--measurements", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.yaml",
+              help="What the tables in DIR are. Default: DIR/measurements.yaml.")  # fmt: skip
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.png",
+              help="Draw predicted against measured (with --data).")  # fmt: skip
 @_SIMULATOR
 @_JOBS
 @_JSON
 def validate_command(
-    names: tuple[str, ...], out: Path | None, golden: bool, deep: bool, simulator: str | None, jobs: int | None,
-    as_json: bool,
+    names: tuple[str, ...], out: Path | None, golden: bool, deep: bool, folder: Path | None,
+    measurements: Path | None, picture: Path | None, simulator: str | None, jobs: int | None, as_json: bool,
 ) -> int:  # fmt: skip
-    """Run every case of every circuit and say how far the models are off."""
+    """Run every case of every circuit, or predict every measurement in a folder, and say how far models are off."""
+    circuits_only = {"CIRCUIT": names, "--golden": golden, "--deep": deep, "--simulator": simulator, "--jobs": jobs}
+    _refuse_mixed(circuits_only if folder else {"--measurements": measurements, "--picture": picture}, folder)
+    if folder:
+        from hwsim.measured.command import validate_data
+
+        held = validate_data(folder, measurements, out, picture, _rows_shown, as_json=as_json)
+        return EXIT_OK if held else EXIT_BOUND_FAILED
     from hwsim.cosim.circuit import circuit_names
     from hwsim.cosim.validation import markdown
 
@@ -257,6 +270,19 @@ def validate_command(
         click.echo(markdown(found), nl=False)
     held = all(one.holds for one in found)
     return EXIT_OK if held and (not golden or _golden_written(found)) else EXIT_BOUND_FAILED
+
+
+def _rows_shown(rows: Iterable[T], total: int, file: str) -> Iterator[T]:
+    return Progress(total, file, "rows").of(rows)
+
+
+def _refuse_mixed(others: Mapping[str, object], folder: Path | None) -> None:
+    """Raise InputError for an option of the other of the two questions that `validate` answers."""
+    given = [name for name, value in others.items() if value]
+    if given:
+        rule = "is about circuits, not about measurements" if folder else "needs --data DIR"
+        remedy = "Leave one of the two away." if folder else "Name the folder of the measurements."
+        raise bad_input("usage", given[0], f"{given[0]} {rule}", remedy, key=given[0])
 
 
 def _write_deep(names: Sequence[str]) -> None:

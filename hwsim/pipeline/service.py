@@ -13,7 +13,7 @@ from hwsim.parts import resolve_parts
 from hwsim.pipeline.system import Runs, Stage, Step, System, Value
 from hwsim.simulate import run
 from hwsim.workload.batch import batched
-from hwsim.workload.store import load_workload
+from hwsim.workload.family import load_network, network_of
 
 PS_PER_S = 10**12
 
@@ -37,10 +37,11 @@ def measured(runs: Runs, batch: int) -> Run:
 
     Raises InputError for what is wrong with the design or the workload, and for a design that cannot run it.
     """
-    workload = load_workload(runs.workload)
-    workload = batched(workload, batch) if runs.batched else workload
+    network = load_network(runs.workload)
+    if runs.batched and network.workload:
+        network = network_of(batched(network.workload, batch))
     file = load_design(runs.accelerator, runs.overrides)
-    result = run(file, workload, bind=dict(runs.bind))
+    result = run(file, network, bind=dict(runs.bind))
     if not result.feasible:
         v = result.violations[0]
         rule = f"{runs.accelerator} cannot run {runs.workload}: {v.what} takes {v.demand:g} of {v.bound:g} {v.unit}"

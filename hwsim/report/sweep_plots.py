@@ -90,13 +90,20 @@ def _scale(axes: Axes, scale: Scale, which: str) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     if scale.log:
         (axes.set_xscale if which == "x" else axes.set_yscale)("log")
-    form = FuncFormatter(lambda value, _: quantity(value, scale.unit) if scale.unit else digits(value))
+    form = FuncFormatter(lambda value, _: _tick(value, scale.unit))
     axis.set_major_formatter(form)
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
     narrow = scale.log and high < 100 * low
     axis.set_minor_formatter(FuncFormatter(lambda value, at: form(value, at) if _round(value) else "") if narrow
                              else NullFormatter())  # fmt: skip
     axis.set_label_text(plain(scale.label, 60))
+
+
+def _tick(value: float, unit: str) -> str:
+    """A value at an axis; a share as per cent."""
+    if unit == "%":
+        return f"{digits(100 * value)} %"
+    return quantity(value, unit) if unit else digits(value)
 
 
 def _round(value: float) -> bool:

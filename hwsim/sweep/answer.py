@@ -173,7 +173,7 @@ def units_of(study: Study) -> dict[str, str]:
     """The unit in which values of each parameter are kept; "" for plain numbers and texts."""
     from hwsim.sweep.subjects import Subjects
 
-    targets = Subjects.named(study.accelerators, study.workloads).targets
+    targets = Subjects.of(study).targets
     return {p.key: unit_of(targets[p.key].unit_name) for p in study.parameters if p.key in targets}
 
 

@@ -30,7 +30,7 @@ from hwsim.sweep.proposer import (
     needed_budget,
 )
 from hwsim.sweep.study import BIND, Study, Value
-from hwsim.workload import store
+from hwsim.workload.family import load_network
 
 ETA = 4
 """The paper's reduction factor in its experiments."""
@@ -124,7 +124,7 @@ def _check_symbols(study: Study, ladder: Sequence[Rung]) -> None:
         if BIND + symbol in varied:
             raise bad_input("option", symbol, "is both a parameter and set by the rungs", key="options.rungs")
     for name in study.workloads if any(rung.bind for rung in ladder) else ():
-        workload = store.load_workload(name)
+        workload = load_network(name, study.train)
         for rung in ladder:
             resolve_binding(workload, {**study.bind, **rung.bind})
 

@@ -25,6 +25,7 @@ from hwsim.sweep.space import Columns, Space
 from hwsim.sweep.study import ACCELERATOR, BIND, INFEASIBLE, OK, WORKLOAD, Assignment, Study
 from hwsim.sweep.subjects import PARTS, RESULT
 from hwsim.timing.compile import rows as records
+from hwsim.workload.family import PARAMETERS
 
 if TYPE_CHECKING:
     from hwsim.sweep.resolve import Resolver
@@ -101,7 +102,7 @@ class Compiled:
     def _batch(self, group: Any, first: Assignment) -> Batch:
         """The compiled model for a group of points; the last few are kept."""
         key = (group.file.place, group.file.name, tuple(group.named.items()), group.workload.name,
-               tuple(group.binding.items()))  # fmt: skip
+               group.workload.provenance.get(PARAMETERS, ""), tuple(group.binding.items()))  # fmt: skip
         found = self._batches.pop(key, None)
         if found is None:
             parts = resolve_parts(group.named)

@@ -100,7 +100,7 @@ class StudyFacts:
         s = self.study
         named = {"study": s.name, "summary": s.summary, "accelerators": list(s.accelerators),
                  "workloads": list(s.workloads), "method": s.method, "fidelity": s.fidelity, "seed": s.seed,
-                 "set": list(s.fixed), "bind": dict(s.bind), "constraints": list(s.constraints),
+                 "train": s.train, "set": list(s.fixed), "bind": dict(s.bind), "constraints": list(s.constraints),
                  "objectives": {o.figure: o.direction.value for o in s.objectives}}  # fmt: skip
         facts = {key: value for key, value in asdict(self).items() if key != "study"}
         return named | facts | {"axes": [asdict(a) for a in self.axes], "notes": list(self.notes)}
@@ -110,7 +110,7 @@ class StudyFacts:
         s = self.study
         yield f"{s.name}: {s.summary}" if s.summary else s.name
         yield f"  accelerators: {', '.join(s.accelerators)}"
-        yield f"  workloads: {', '.join(s.workloads)}"
+        yield f"  workloads: {', '.join(s.workloads)}" + (f", a training step with {s.train}" if s.train else "")
         for what, texts in (("set", s.fixed), ("bind", [f"{k}={v:g}" for k, v in s.bind.items()])):
             if texts:
                 yield f"  {what}: {', '.join(texts)}"

@@ -24,12 +24,13 @@ from hwsim.sweep.source import Source, apply_overrides, is_wandb, native, refuse
 from hwsim.sweep.space import MAX_GRID, Space
 from hwsim.sweep.study import ACCELERATOR, BIND, WORKLOAD, Direction, Objective, Parameter, Study, Value
 from hwsim.sweep.subjects import PARTS, RESULT, Subjects, Target, ValueRefusedError, refusal
+from hwsim.workload.training import OPTIMIZERS
 
 REQUIRED = ("space", "objectives")
 SUBJECTS = {"accelerator": "accelerators", "workload": "workloads"}
 OPTIONAL = (
-    "study", "summary", *SUBJECTS, *SUBJECTS.values(), "set", "bind", "constraints", "method", "options", "fidelity",
-    "budget", "seed", "keep_rows",
+    "study", "summary", *SUBJECTS, *SUBJECTS.values(), "train", "set", "bind", "constraints", "method", "options",
+    "fidelity", "budget", "seed", "keep_rows",
 )  # fmt: skip
 AXIS_KEYS = ("values", "range", "log_range", "step", "grid", "when")
 FORMS = ("values", "range", "log_range")
@@ -88,9 +89,11 @@ class _Reader:
         """The whole study. Raises InputError with every problem."""
         raw = self.check.keys((), self.source.data, "a sweep", REQUIRED, OPTIONAL) or {}
         named = {singular: self.names(raw, singular, plural) for singular, plural in SUBJECTS.items()}
+        train = self.check.choice(("train",), raw["train"], {o: o for o in OPTIMIZERS}) if "train" in raw else ""
+        train = train or ""
         self.check.raise_problems()
         self.subjects = Subjects(
-            self.loaded("accelerators", named["accelerator"]), self.loaded("workloads", named["workload"])
+            self.loaded("accelerators", named["accelerator"]), self.loaded("workloads", named["workload"], train)
         )
         self.check.raise_problems()
         study = Study(
@@ -102,6 +105,7 @@ class _Reader:
             objectives=self.objectives(raw.get("objectives", {})),
             fixed=self.fixed(raw),
             bind=self.bind(raw),
+            train=train,
             **self.how(raw),
         )
         return self.whole(study, raw)
@@ -151,14 +155,14 @@ class _Reader:
             return True
         return False
 
-    def loaded(self, kind: str, named: Iterable[tuple[Path_, str]]) -> dict[str, Any]:
+    def loaded(self, kind: str, named: Iterable[tuple[Path_, str]], train: str = "") -> dict[str, Any]:
         """Name -> design or workload; a path is relative to the sweep file."""
         found: dict[str, Any] = {}
         for path, name in named:
             located = self.located(name, overridden=not self.source.where(path).line)
             self.given[name] = located
             try:
-                one = Subjects.named([located], []) if kind == "accelerators" else Subjects.named([], [located])
+                one = Subjects.named([located], []) if kind == "accelerators" else Subjects.named([], [located], train)
                 found |= one.designs if kind == "accelerators" else one.workloads
             except InputError as bad:
                 self.refer(path, name, bad)

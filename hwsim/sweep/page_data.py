@@ -129,6 +129,7 @@ def command_of(study: Study, row: Row, units: Mapping[str, str]) -> str:
                                                 if k.startswith(BIND)}}  # fmt: skip
     names = (given.pop(ACCELERATOR, study.accelerators[0]), given.pop(WORKLOAD, study.workloads[0]))
     words = ["hwsim", "report", "-a", names[0], "-w", names[1]]
+    words += ["--train", "--optimizer", study.train] if study.train else []
     for key, text in given.items():
         words += ["--set", f"{key}={text}"]
     for key, value in bound.items():

@@ -23,6 +23,7 @@ from hwsim.simulate import resolve_binding
 from hwsim.sweep.study import ACCELERATOR, BIND, WORKLOAD, Assignment, Study, Value
 from hwsim.sweep.subjects import PARTS, Subjects
 from hwsim.workload import store
+from hwsim.workload.family import Network
 from hwsim.workload.ir import Workload
 
 SWEPT = "sweep"
@@ -96,6 +97,15 @@ def workload_hash(workload: Workload) -> str:
     return _digest((store.dumps(dataclasses.replace(workload, masks="")), content))
 
 
+def network_hash(network: Network) -> str:
+    """sha256 of what a study's workloads of one name follow from: of a family, its default workload and its code."""
+    default = workload_hash(network.built({}))
+    if network.family is None:
+        return default
+    source = sys.modules[network.family.build.__module__].__file__
+    return _digest((default, Path(source).read_bytes() if source else b""))
+
+
 @lru_cache(maxsize=256)
 def _parts_text(named: tuple[tuple[str, str], ...]) -> str:
     return repr(resolve_parts(dict(named)))
@@ -109,13 +119,15 @@ class _Group:
 
     def __init__(self, resolver: Resolver, accelerator: str, workload: str, named: dict[str, str], key: Key) -> None:
         study, subjects = resolver.study, resolver.subjects
-        self.file, self.workload = subjects.designs[accelerator], subjects.workloads[workload]
+        self.file, network = subjects.designs[accelerator], subjects.workloads[workload]
         bound = {**study.bind, **dict(key)}
-        given = {name: value for name, value in bound.items() if name in self.workload.symbols}
-        self.binding = resolve_binding(self.workload, given)
+        given = {name: value for name, value in bound.items() if name in network.symbols}
+        sizes = resolve_binding(network, given)
+        self.workload = network.built(sizes)
+        self.binding = network.own(sizes)
         self.named = named
         model = self.file.model
-        common = (engine_hash(type(model)), model.name, resolver.workload_hash(workload), repr(sorted(
+        common = (engine_hash(type(model)), model.name, resolver.workload_hash(workload, sizes), repr(sorted(
             self.binding.items())), study.fidelity, _parts_text(tuple(named.items())))  # fmt: skip
         self._prefix = hashlib.sha256(_digest(common).encode())
         self.fixed = subjects.fixed_of(accelerator, study)
@@ -158,15 +170,17 @@ class Resolver:
 
     def __init__(self, study: Study, subjects: Subjects | None = None) -> None:
         self.study = study
-        self.subjects = subjects or Subjects.named(study.accelerators, study.workloads)
+        self.subjects = subjects or Subjects.of(study)
         self._groups: dict[Key, _Group] = {}
-        self._workloads: dict[str, str] = {}
+        self._workloads: dict[tuple[str, tuple[float, ...]], str] = {}
 
-    def workload_hash(self, name: str) -> str:
-        """`workload_hash` of one of the study's workloads."""
-        if name not in self._workloads:
-            self._workloads[name] = workload_hash(self.subjects.workloads[name])
-        return self._workloads[name]
+    def workload_hash(self, name: str, values: Mapping[str, float]) -> str:
+        """`workload_hash` of one of the study's workloads; of a family, the one that `values` choose."""
+        network = self.subjects.workloads[name]
+        key = (name, tuple(values[parameter] for parameter in network.parameters))
+        if key not in self._workloads:
+            self._workloads[key] = workload_hash(network.built(values))
+        return self._workloads[key]
 
     def group(self, assignment: Assignment) -> _Group:
         """What the point shares with those that differ from it in values of the design alone."""
@@ -208,10 +222,17 @@ _MAX_RESOLVERS = 32
 
 def resolver_of(study: Study) -> Resolver:
     """The resolver of a study, kept for the next call: studies that differ in what is searched share one."""
-    key = (study.accelerators, study.workloads, study.fixed, tuple(sorted(study.bind.items())), study.fidelity)
+    key = (
+        study.accelerators,
+        study.workloads,
+        study.train,
+        study.fixed,
+        tuple(sorted(study.bind.items())),
+        study.fidelity,
+    )
     found = _RESOLVERS.get(key)
     if found is None:
-        same = next((r for k, r in _RESOLVERS.items() if k[:2] == key[:2]), None)
+        same = next((r for k, r in _RESOLVERS.items() if k[:3] == key[:3]), None)
         if len(_RESOLVERS) >= _MAX_RESOLVERS:
             del _RESOLVERS[next(iter(_RESOLVERS))]
         found = _RESOLVERS[key] = Resolver(study, same.subjects if same else None)

@@ -23,7 +23,7 @@ from hwsim.sweep.executors import Done, Executor, executor_of
 from hwsim.sweep.owner import this_process
 from hwsim.sweep.pareto import pareto_front
 from hwsim.sweep.proposer import Proposer, Trial
-from hwsim.sweep.resolve import engine_hash, workload_hash
+from hwsim.sweep.resolve import engine_hash, network_hash
 from hwsim.sweep.search import GRID, INDEXED, proposer_of, top_rung
 from hwsim.sweep.store import LEASE_S, MAX_TRIES, Counts, Outcome, Piece, Registered, Store
 from hwsim.sweep.study import FAILED, INFEASIBLE, OK, Direction, Study
@@ -130,7 +130,7 @@ def fingerprint(bench: Bench) -> str:
     study, subjects = bench.study, bench.space.subjects
     asked = {key: value for key, value in study_document(study).items() if key != "summary"}
     designs = [[[v.key, str(v.value)] for v in subjects.designs[name].values] for name in study.accelerators]
-    networks = [workload_hash(subjects.workloads[name]) for name in study.workloads]
+    networks = [network_hash(subjects.workloads[name]) for name in study.workloads]
     code = [engine_hash(type(subjects.designs[name].model)) for name in study.accelerators]
     return digest(asked, designs, _tables(bench), networks, code)
 

@@ -23,6 +23,7 @@ from hwsim.sweep.search import METHODS
 from hwsim.sweep.space import MAX_GRID
 from hwsim.sweep.study import BIND, Direction
 from hwsim.sweep.subjects import Subjects, Target
+from hwsim.workload.training import OPTIMIZERS
 
 PUBLISHED = Path(__file__).parent.parent / "schemas" / "sweep.schema.json"
 
@@ -105,8 +106,10 @@ def _native(subjects: Subjects | None) -> Schema:
         "study": _TEXT | {"description": "name of the study; without it, the name of the file"},
         "summary": {"type": "string", "description": "one line"},
         **{key: several for pair in file.SUBJECTS.items() for key in pair},
+        "train": {"enum": list(OPTIMIZERS), "description": "run a training step of the workloads, with this optimizer"},
         "set": fixed | {"description": "values that every point shares"},
-        "bind": bind | {"description": "symbols of the workload that every point shares"},
+        "bind": bind
+        | {"description": "symbols of the workload, and parameters of its family, that every point shares"},
         "space": space | {"maxProperties": file.MAX_AXES, "description": "what is varied"},
         "objectives": _object(dict.fromkeys(sorted(figures), way), others=way) | {"minProperties": 1},
         "constraints": {

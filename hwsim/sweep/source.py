@@ -21,7 +21,7 @@ from hwsim.sweep.study import BIND
 STUDY_KEYS = {
     "accelerator": "accelerators", "accelerators": "accelerators", "workload": "workloads", "workloads": "workloads",
     "method": "method", "fidelity": "fidelity", "budget": "budget", "seed": "seed", "keep_rows": "keep_rows",
-    "study": "study", "summary": "summary",
+    "study": "study", "summary": "summary", "train": "train",
 }  # fmt: skip
 """Keys that an override means as the study's own, and where each stands."""
 

@@ -345,7 +345,7 @@ class Space:
     @cached_property
     def subjects(self) -> Subjects:
         """The study's designs and workloads."""
-        return self._subjects or Subjects.named(self.study.accelerators, self.study.workloads)
+        return self._subjects or Subjects.of(self.study)
 
     @cached_property
     def _base(self) -> dict[tuple[Value, Value], dict[str, Value]]:

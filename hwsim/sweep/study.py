@@ -2,7 +2,8 @@
 
 An *assignment* maps the keys of the varied parameters to plain values: design values in the unit of their field
 (`clock` in kHz, as in `DesignValue`), enum members by lower-case name, `technology`, `dram`, `accelerator` and
-`workload` by name, `bind.NAME` for symbols of the workload. A parameter whose condition does not hold is absent.
+`workload` by name, `bind.NAME` for symbols of the workload and parameters of its family. A parameter whose condition
+does not hold is absent.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Study:
                               first two axes of the space
     fixed                     overrides that every point shares ("key=value")
     bind                      bindings that every point shares
+    train                     the optimizer of a training step; "" where the workloads themselves are run
     constraints               formulas over parameters (decided before a point runs) or over metrics (after)
     method                    grid, random, sobol, tpe, nsgaii, ..., asha; its options in `options`
     budget                    points at most (0: the whole grid)
@@ -83,6 +85,7 @@ class Study:
     budget: int = 0
     seed: int = 0
     keep_rows: int = 1_000_000
+    train: str = ""
 
 
 OK = "ok"

@@ -22,8 +22,8 @@ from hwsim.sweep.grammar import Kind
 from hwsim.sweep.metrics import SCALARS
 from hwsim.sweep.study import ACCELERATOR, BIND, WORKLOAD, Study, Value
 from hwsim.units import bare_name, dimension_of, parse_integer, parse_number
-from hwsim.workload.ir import Symbol, Workload
-from hwsim.workload.store import load_workload
+from hwsim.workload.family import Network, Parameter, load_network
+from hwsim.workload.ir import Symbol
 
 PARTS = tuple(TABLES)
 """Keys that name an entry of a table."""
@@ -46,7 +46,8 @@ def refusal(bad: ValueError) -> tuple[str, str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What one key stands for: a leaf of a design, a symbol of a workload, or (neither) a part by name."""
+    """What one key stands for: a leaf of a design, a symbol of a workload or a parameter of its family, or (neither) a
+    part by name."""
 
     key: str
     leaf: Leaf | None = None
@@ -100,6 +101,8 @@ def _symbol_value(symbol: Symbol, raw: object) -> Value:
         raise ValueRefusedError("type", "must be a whole number")
     if not symbol.low <= raw <= symbol.high or (symbol.ratio and raw <= 0):
         raise ValueRefusedError("range", f"must be from {symbol.low:g} to {symbol.high:g}")
+    if isinstance(symbol, Parameter) and symbol.choices and raw not in symbol.choices:
+        raise ValueRefusedError("choice", f"must be one of {', '.join(map(str, symbol.choices))}")
     return float(raw) if symbol.ratio else int(raw)
 
 
@@ -121,13 +124,18 @@ class Subjects:
     Raises InputError when one of them cannot be loaded.
     """
 
-    def __init__(self, designs: Mapping[str, DesignFile], workloads: Mapping[str, Workload]) -> None:
+    def __init__(self, designs: Mapping[str, DesignFile], workloads: Mapping[str, Network]) -> None:
         self.designs, self.workloads = dict(designs), dict(workloads)
 
     @classmethod
-    def named(cls, accelerators: Sequence[str], workloads: Sequence[str]) -> Subjects:
-        """The subjects with these names."""
-        return cls({a: load_design(a) for a in accelerators}, {w: load_workload(w) for w in workloads})
+    def named(cls, accelerators: Sequence[str], workloads: Sequence[str], train: str = "") -> Subjects:
+        """The subjects with these names; with `train`, the workloads' training steps with that optimizer."""
+        return cls({a: load_design(a) for a in accelerators}, {w: load_network(w, train) for w in workloads})
+
+    @classmethod
+    def of(cls, study: Study) -> Subjects:
+        """The subjects of a study."""
+        return cls.named(study.accelerators, study.workloads, study.train)
 
     # Keys
 

@@ -31,7 +31,7 @@ class Cost:
     """What an operator is: its kind, loop sizes and attributes (see hwsim.workload.ir), or why it is none.
 
     `operands` are the nodes it reads where they are not simply its tensor arguments in order; `into` is the node a
-    fused operator became a part of.
+    fused operator became a part of. An operator with `parts` is those, in order, and nothing else.
     """
 
     kind: str
@@ -41,6 +41,22 @@ class Cost:
     disposition: Disposition = Disposition.MODELLED
     reason: str = ""
     into: Node | None = None
+    parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of several operators that one of PyTorch's stands for.
+
+    It reads nodes and what earlier parts made, by their names, and makes a tensor of `shape`: the output number
+    `writes` of the operator it is a part of, or one of its own (-1).
+    """
+
+    name: str
+    cost: Cost
+    reads: tuple[Node | str, ...]
+    shape: tuple[Size, ...]
+    writes: int = -1
 
 
 def free(reason: str, kind: str = "view") -> Cost:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,9 +15,10 @@ from torch.utils import _pytree as pytree
 
 from hwsim.errors import bad_input
 from hwsim.expr import Expr
-from hwsim.tracing.call import Call, Cost, op_name, root, tensors, unsupported
+from hwsim.tracing.call import Call, Cost, Part, op_name, root, tensors, unsupported
 from hwsim.tracing.operators import CONSTANT, CREATIONS, cost_of
 from hwsim.tracing.products import PRODUCTS
+from hwsim.tracing.recurrent import CELLS
 from hwsim.tracing.sizes import sizes_of, to_expr
 from hwsim.workload.ir import Disposition, Graph, Op, Role, Tensor
 
@@ -61,7 +62,8 @@ def build(source: Source, name: str) -> Graph:
     costs = _costs(source)
     ops = _op_names(source.operators)
     values = _Values(source, ops)
-    operators = tuple(_operator(node, costs[node], ops, values) for node in source.operators)
+    unique = _Unique(ops.values())
+    operators = tuple(op for node in source.operators for op in _operators(node, costs[node], ops, values, unique))
     inputs = tuple(values.names[n, 0] for n in source.inputs)
     outputs = tuple(dict.fromkeys(n for node in _results(source.program) for n in values.read(node)))
     used = {*inputs, *outputs, *(name for op in operators for name in (*op.inputs, *op.outputs))}
@@ -113,7 +115,8 @@ def _is_constant(node: Node, constant: set[Node]) -> bool:
         return True
     reads = [n for n in node.all_input_nodes if tensors(n)]
     random = isinstance(node.target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in node.target.tags
-    return bool(reads) and all(n in constant for n in reads) and op_name(node) not in PRODUCTS and not random
+    costly = op_name(node) in PRODUCTS or op_name(node) in CELLS
+    return bool(reads) and all(n in constant for n in reads) and not costly and not random
 
 
 def _mutation(node: Node, source: Source) -> Cost | None:
@@ -160,8 +163,8 @@ def _plain_name(node: Node) -> str:
 class _Unique:
     """Hands out each name once: add, add_2, add_3."""
 
-    def __init__(self) -> None:
-        self.taken: set[str] = set()
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self.taken: set[str] = set(taken)
 
     def __call__(self, name: str) -> str:
         found, number = name, 1
@@ -178,6 +181,7 @@ class _Values:
     def __init__(self, source: Source, ops: Mapping[Node, str]) -> None:
         self.source = source
         self.names: dict[tuple[Node, int], str] = {}
+        self.parts: dict[str, Tensor] = {}
         self.unique = _Unique()
         for node in source.inputs:
             self.names[node, 0] = self.unique(node.name)
@@ -223,7 +227,18 @@ class _Values:
 
     def tensors(self, used: set[str]) -> dict[str, Tensor]:
         """The tensors called by the names in `used`: the network's inputs, its weights, then values as they arise."""
-        return {name: self.tensor(node, i) for (node, i), name in self.names.items() if name in used}
+        named = {name: self.tensor(node, i) for (node, i), name in self.names.items() if name in used}
+        return named | self.parts
+
+    def part(self, node: Node, owner: str, part: Part) -> str:
+        """The name of what a part of `node`, an operator called `owner`, makes: its own tensor or one of the node's."""
+        if part.writes >= 0:
+            return self.names[node, part.writes]
+        value, name = tensors(node)[0], self.unique(f"{owner}.{part.name}")
+        shape = tuple(to_expr(s, self.source.symbols) for s in part.shape)
+        dtype = str(value.dtype).removeprefix("torch.")
+        self.parts[name] = Tensor(name, shape, value.dtype.itemsize * 8, dtype, Role.ACTIVATION)
+        return name
 
     def tensor(self, node: Node, index: int) -> Tensor:
         """One output of a node as a workload tensor."""
@@ -296,6 +311,21 @@ def _key(key: Any) -> str:
 
 
 # --- operators --------------------------------------------------------------------------------------------------
+
+
+def _operators(node: Node, cost: Cost, ops: Mapping[Node, str], values: _Values, unique: _Unique) -> Iterator[Op]:
+    """The operator of a node, or those it stands for, called `unique`ly."""
+    if not cost.parts:
+        yield _operator(node, cost, ops, values)
+    made: dict[str, str] = {}
+    for part in cost.parts:
+        made[part.name] = values.part(node, ops[node], part)
+        read = (values.read(n) if isinstance(n, Node) else (made[n],) for n in part.reads)
+        inputs = tuple(name for names in read for name in names)
+        yield replace(
+            _operator(node, part.cost, ops, values),
+            name=unique(f"{ops[node]}.{part.name}"), inputs=inputs, outputs=(made[part.name],),
+        )  # fmt: skip
 
 
 def _operator(node: Node, cost: Cost, ops: Mapping[Node, str], values: _Values) -> Op:

@@ -27,6 +27,7 @@ from hwsim.tracing.call import (
     users_of,
 )
 from hwsim.tracing.products import CONVOLUTIONS, PRODUCTS, folded_padding
+from hwsim.tracing.recurrent import CELLS, recurrent
 from hwsim.tracing.sizes import Size, product, size_of
 from hwsim.workload.ir import Attr
 
@@ -120,6 +121,14 @@ def _index(call: Call) -> Cost:
         raise Unsupported("indexing other than by one list of rows")
     rows = shape(indices[0])
     return Cost("embedding", {"rows": product(rows), "width": product(call.out[len(rows):])})  # fmt: skip
+
+
+def _scattered_sum(call: Call) -> Cost:
+    """Every element of what is scattered is added to one of what is there: the order of the additions is free."""
+    source = call.args.get("source", call.args.get("src"))
+    if not isinstance(source, Node):
+        raise Unsupported("a scattered sum of a number")
+    return Cost("elementwise", {"elements": product(shape(source))}, {"function": call.name})
 
 
 def _index_select(call: Call) -> Cost:
@@ -266,6 +275,7 @@ _GROUPS: tuple[tuple[Rule, str], ...] = (
     (_embedding, "embedding"),
     (_index, "index"),
     (_index_select, "index_select"),
+    (_scattered_sum, "index_add scatter_add"),
     (_softmax, "softmax _softmax log_softmax _log_softmax"),
     (_layer_norm, "layer_norm native_layer_norm rms_norm _fused_rms_norm"),
     (_group_norm, "group_norm"),
@@ -290,14 +300,12 @@ RULES: dict[str, Rule] = (
     | dict.fromkeys(VIEWS, _view)
     | dict.fromkeys(CREATIONS, _constant)
     | dict(PRODUCTS)
+    | dict.fromkeys(CELLS, recurrent)
 )
 
-_RECURRENT = "a recurrent layer hides its loop; trace one step as a graph and repeat it in the schedule"
-_TRANSPOSED = "transposed convolutions are not modelled"
+_VOLUMES = "three-dimensional convolutions are not modelled"
 _REASONS = {
-    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), _RECURRENT),
-    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), _TRANSPOSED),
-    "conv3d": "three-dimensional convolutions are not modelled",
+    **dict.fromkeys(("conv3d", "conv_transpose3d"), _VOLUMES),
     "wrap_with_autocast": "autocast hides its operators; give weights and inputs the types they should have",
     "wrap_with_set_grad_enabled": "a change of the gradient mode hides its operators; leave it out",
     "_weight_norm": "the weight is computed in every run; fold it first (remove_parametrizations)",

@@ -38,10 +38,11 @@ def _against(call: Call, activation: Node, weight: Node, bias: Any, layout: str)
         layout = layout[::-1] if swapped else layout
     dims = {"batch": ONE, "m": product(rows), "n": n, "k": k}
     operands = tuple(x for x in (activation, weight, bias) if isinstance(x, Node))
-    return Cost("matmul", dims, _product_attrs(static, layout), operands)
+    return Cost("matmul", dims, product_attrs(static, layout), operands)
 
 
-def _product_attrs(static: bool, layout: str) -> dict[str, Attr]:
+def product_attrs(static: bool, layout: str) -> dict[str, Attr]:
+    """Attributes of a matmul: whether its right operand is a weight, and if so, how that lies."""
     return {"static": True, "weight_layout": layout} if static else {"static": False}
 
 
@@ -58,7 +59,7 @@ def _product(call: Call, a: Node, b: Node, bias: Any = None) -> Cost:
     lead = call.out[: -2 if len(sizes_a) >= MATRIX else -1]
     dims = {"batch": product(lead), "m": m, "n": sizes_b[-1], "k": sizes_b[-2]}
     operands = tuple(x for x in (a, b, bias) if isinstance(x, Node))
-    return Cost("matmul", dims, _product_attrs(call.is_weight(b), "kn"), operands)
+    return Cost("matmul", dims, product_attrs(call.is_weight(b), "kn"), operands)
 
 
 def _mirrored(call: Call, weight: Node, b: Node, bias: Any) -> Cost:
@@ -69,7 +70,7 @@ def _mirrored(call: Call, weight: Node, b: Node, bias: Any) -> Cost:
     m = product([*columns[:-2], columns[-1]]) if len(columns) >= MATRIX else ONE
     operands = tuple(x for x in (b, weight, bias) if isinstance(x, Node))
     return Cost(
-        "matmul", {"batch": ONE, "m": m, "n": n, "k": k}, _product_attrs(True, "kn" if swapped else "nk"), operands
+        "matmul", {"batch": ONE, "m": m, "n": n, "k": k}, product_attrs(True, "kn" if swapped else "nk"), operands
     )
 
 
@@ -77,7 +78,7 @@ def _times_vector(call: Call, a: Node, b: Node, bias: Any) -> Cost:
     rows, k = shape(a)[:-1], shape(a)[-1]
     operands = tuple(x for x in (a, b, bias) if isinstance(x, Node))
     dims = {"batch": ONE, "m": product(rows), "n": ONE, "k": k}
-    return Cost("matmul", dims, _product_attrs(call.is_weight(b), "kn"), operands)
+    return Cost("matmul", dims, product_attrs(call.is_weight(b), "kn"), operands)
 
 
 def _matmul(call: Call) -> Cost:
@@ -127,7 +128,7 @@ def _einsum_cost(call: Call, groups: dict[str, list[str]], dims: dict[str, Size]
     if call.is_weight(a) and not call.is_weight(b):
         a, b, dims = b, a, dims | {"m": dims["n"], "n": dims["m"]}
     static = call.is_weight(b)
-    attrs = _product_attrs(static, "einsum") | {"equation": call["equation"]}
+    attrs = product_attrs(static, "einsum") | {"equation": call["equation"]}
     return Cost("matmul", dims, attrs, (a, b))
 
 
@@ -166,11 +167,26 @@ def _conv1d(call: Call) -> Cost:
 
 def _general(call: Call) -> Cost:
     if call["transposed"]:
-        return unsupported("transposed convolutions are not modelled")
+        return _transposed(call)
     space = len(call.shape("weight")) - 2
     if space not in (1, IMAGE):
         return unsupported("three-dimensional convolutions are not modelled")
     return _conv1d(call) if space == 1 else _conv2d(call)
+
+
+def _transposed(call: Call) -> Cost:
+    """A transposed convolution whose windows do not overlap: every pixel by the whole kernel, laid side by side."""
+    space = len(call.shape("weight")) - 2
+    kernel = [int(size) for size in call.shape("weight")[2:]]
+    plain = all(_pairwise(call[name], space) == [0] * space for name in ("padding", "output_padding"))
+    if call["groups"] != 1 or not plain or _pairwise(call["stride"], space) != kernel:
+        raise Unsupported(TRANSPOSED)
+    *lead, k = shape(call["input"])[:-space]
+    rows = product([*lead, *shape(call["input"])[-space:]])
+    dims = {"batch": ONE, "m": rows, "n": product(call.shape("weight")[1:]), "k": k}
+    operands = tuple(x for x in (call["input"], call["weight"], call["bias"]) if isinstance(x, Node))
+    attrs = product_attrs(call.is_weight(call["weight"]), "kn") | {"function": call.name}
+    return Cost("matmul", dims, attrs, operands)
 
 
 def _pairwise(value: Any, space: int) -> list[int]:
@@ -239,6 +255,7 @@ def _edges(pad: Node) -> tuple[int, int, int, int]:
     return left, right, top, bottom
 
 
+TRANSPOSED = "transposed convolutions are modelled without groups and padding, and with a stride as large as the kernel"
 CONVOLUTIONS = ("conv1d", "conv2d", "convolution", "_convolution")
 
 PRODUCTS: dict[str, Callable[[Call], Cost]] = {
@@ -255,6 +272,8 @@ PRODUCTS: dict[str, Callable[[Call], Cost]] = {
     "scaled_dot_product_attention": _attention,
     "conv1d": _conv1d,
     "conv2d": _conv2d,
+    "conv_transpose1d": _transposed,
+    "conv_transpose2d": _transposed,
     "convolution": _general,
     "_convolution": _general,
 }

@@ -814,9 +814,14 @@ def load_workload(name_or_path: str | Path) -> Workload:
     return dataclasses.replace(workload, masks=str(masks))
 
 
+def is_name(text: str) -> bool:
+    """Whether a text after `-w` is a name, and not a path."""
+    return not text.endswith(".json") and os.sep not in text
+
+
 def _find(name_or_path: str | Path) -> Path:
     text = str(name_or_path)
-    if isinstance(name_or_path, Path) or text.endswith(".json") or os.sep in text:
+    if isinstance(name_or_path, Path) or not is_name(text):
         return Path(name_or_path)
     known = find_workloads()
     if text in known:
