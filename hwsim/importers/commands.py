@@ -54,6 +54,32 @@ def scalesim_command(
     return _finish(found, out_design, out_workload, as_json=as_json)
 
 
+@import_command.command("onnx")
+@click.argument("model", type=_FILE, metavar="MODEL")
+@click.option("--bind", "bindings", multiple=True, metavar="NAME=NUMBER", help="Fix an open dimension of the model.")
+@click.option("--out", "out_workload", type=_OUT, metavar="W.json", help="Write the workload here.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+def onnx_command(model: Path, bindings: tuple[str, ...], out_workload: Path | None, as_json: bool) -> int:
+    """An ONNX model: its graph with inferred shapes. Weights' values are not read."""
+    from hwsim.importers.onnx_model import read_onnx
+
+    _check_outputs(None, out_workload)
+    return _finish(read_onnx(model, _bound(bindings)), None, out_workload, as_json=as_json)
+
+
+def _bound(bindings: tuple[str, ...]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for text in bindings:
+        name, equals, number = text.partition("=")
+        if not equals or not (number.isascii() and number.isdigit()) or len(number) > _DIGITS or name in found:
+            raise bad_input("bind", text, "must read NAME=NUMBER, each name once", key="--bind")
+        found[name] = int(number)
+    return found
+
+
+_DIGITS = 18
+
+
 def _check_outputs(design: Path | None, workload: Path | None) -> None:
     if design is not None and design.suffix not in (".yaml", ".yml"):
         raise bad_input("out", str(design), "designs are files in .yaml", key="--out-design")
