@@ -546,18 +546,6 @@ RELAID = frozenset(
     {"Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Cast", "DequantizeLinear",
      "QuantizeLinear"}
 )  # fmt: skip
-    [
-        "Identity",
-        "Transpose",
-        "Reshape",
-        "Squeeze",
-        "Unsqueeze",
-        "Flatten",
-        "Cast",
-        "DequantizeLinear",
-        "QuantizeLinear",
-    ]
-)
 _GROUPS: tuple[tuple[Callable[[Node], list[Made]], str], ...] = (
     (_matmul, "MatMul MatMulInteger"),
     (lambda node: _matmul(node, 0, 3), "QLinearMatMul"),
