@@ -365,6 +365,44 @@ def test_operators_follow_the_data_and_every_gradient_fits(name: str) -> None:
     assert not any(name.startswith(f"{source}.grad") for name in graph.tensors)
 
 
+def product_sizes(op: Op) -> tuple[int, int, int]:
+    """Elements of both operands and of the result of a product or convolution, from its loop sizes."""
+    s = op.sizes({})
+    if op.kind == "matmul":
+        return s["batch"] * s["m"] * s["k"], s["batch"] * s["k"] * s["n"], s["batch"] * s["m"] * s["n"]
+    kernel = s["out_channels"] * s["in_channels"] // s["groups"] * s["kernel_h"] * s["kernel_w"]
+    image, made = (s["batch"] * s[f"{at}_channels"] * s[f"{at}_h"] * s[f"{at}_w"] for at in ("in", "out"))
+    return image, kernel, made
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_loop_sizes_of_gradients_are_those_of_their_tensors(name: str) -> None:
+    """An operator's loop sizes and its tensors say the same twice. A strided convolution's input has more pixels than
+    its gradient's loops, which leave out the zeros between."""
+    graph = step(name).graphs["network"]
+    checked = 0
+    for op in graph.ops:
+        if op.source != "training":
+            continue
+        read, made = ([graph.tensors[n].elements({}) for n in names] for names in (op.inputs, op.outputs))
+        sizes = op.sizes({})
+        if op.kind in ("matmul", "conv2d"):
+            first, second, result = product_sizes(op)
+            shared = name == "shared keys and values" and "sdpa.grad" in op.name
+            assert first == read[0] and second in (read[1], 2 * read[1] * shared), op.name
+            assert result == made[0] or (op.attrs.get("gradient") == "input" and result < made[0]), op.name
+        elif op.kind in ("softmax", "norm"):
+            assert sizes["rows"] * sizes["length"] == made[0] == read[0], op.name
+        elif op.kind == "reduce":
+            assert (sizes["rows"], sizes["rows"] * sizes["length"]) == (made[0], read[0]), op.name
+        elif op.kind in ("elementwise", "copy", "concat"):
+            assert sizes["elements"] == made[0], op.name
+        else:
+            continue
+        checked += 1
+    print(f"{name}: loop sizes of {checked} operators as their tensors")
+
+
 # --- kinds of operators -----------------------------------------------------------------------------------------
 
 
@@ -437,6 +475,49 @@ def test_attention_keeps_its_probabilities_and_sums_shared_heads() -> None:
     assert not any(op.kind == "reduce" and op.attrs["function"] == "sum" and "sdpa" in op.name for op in plain.ops)
 
 
+def scattering(body: Callable[[Tensor, Tensor], Tensor], *example: Tensor) -> Graph:
+    """The step of a network with `body` and an index between two linear layers; its products are PyTorch's own."""
+    *x, index = example
+    net = Net(lambda n, x: n.last(body(n.first(x), n.index)), first=nn.Linear(6, 8), last=nn.Linear(8, 5))
+    net.register_buffer("index", index)
+    with FlopCounterMode(display=False) as counter:
+        net(*x).pow(2).sum().backward()
+    made = training_step(whole(trace(net.eval(), tuple(x), trained=False)), "sgd")
+    assert made.macs({}) == counter.get_total_flops() // 2
+    (graph,) = made.graphs.values()
+    return graph
+
+
+@pytest.mark.parametrize("whole_rows", [True, False])
+def test_what_was_scattered_looks_its_gradient_up(whole_rows: bool) -> None:
+    """More rows are scattered than there are places: the gradient of each is that of its place."""
+    x = torch.randn(70, 6)
+    index = torch.randint(0, 4, (70,) if whole_rows else (70, 8))
+    method = "index_add" if whole_rows else "scatter_add"
+    graph = scattering(lambda h, i: getattr(h.new_zeros(4, 8), method)(0, i, h), x, index)
+    (back,) = (op for op in graph.ops if op.attrs.get("function") == f"{method}_backward")
+    assert (back.kind, back.sizes({})) == ("embedding", dict(zip(("rows", "width"), (70, 8) if whole_rows else (560, 1),
+                                                                 strict=True)))  # fmt: skip
+    assert graph.tensors[back.outputs[0]].elements({}) == 70 * 8
+    places, rows = (graph.tensors[name].elements({}) for name in back.inputs)
+    assert (places, rows) == (4 * 8, index.numel())
+
+
+def test_a_graph_convolution_looks_gradients_up_by_edge() -> None:
+    """At sizes that are symbols: 7 classes an edge in the last layer."""
+    made = training_step(load_workload("gcn-cora"), "sgd")
+    (graph,) = made.graphs.values()
+    binding = {"n": 100, "e": 700}
+    sizes = {op.name: op.sizes(binding) for op in graph.ops if op.attrs.get("function") == "index_add_backward"}
+    assert sizes["second.index_add.grad_source"] == {"rows": 700, "width": 7}
+    assert all(s["length"] > 0 for op in graph.ops if op.kind == "reduce" for s in [op.sizes(binding)])
+
+
+def test_nothing_flows_back_through_what_was_detached() -> None:
+    graph = scattering(lambda h, _: h.detach() * 2, torch.randn(7, 6), torch.zeros(1))
+    assert {op.inputs[0] for op in graph.ops if op.module == UPDATE} == {"last.weight", "last.bias"}
+
+
 def test_a_weight_that_is_read_twice_adds_its_gradients() -> None:
     graph = step("tied embedding").graphs["network"]
     added = [op for op in graph.ops if op.attrs.get("function") == "add" and op.name.startswith("table.weight")]
@@ -501,7 +582,8 @@ def test_every_shipped_network_has_a_step_or_says_why_not() -> None:
         binding = {n: int(v) for n, v in resolve_binding(made).items() if not made.symbols[n].ratio}
         ahead, whole_step = workload.macs(binding), made.macs(binding)
         assert ahead < whole_step <= 3 * ahead, name
-    reasons = ("its schedule generates token by token", "has no gradient that is known here")
+    reasons = ("its schedule generates token by token", "has no gradient that is known here",
+               "follow one another within one operator")  # fmt: skip
     assert all(any(reason in rule for reason in reasons) for rule in refused.values()), refused
     print(f"{len(find_workloads()) - len(refused)} shipped networks have a training step, {len(refused)} say why not")
 
@@ -564,6 +646,11 @@ def test_what_has_no_training_step_says_so() -> None:
     assert refusal(whole(graph)) == (
         "[training] --train: got 'net'; this workload has no training step: it has no weights that a gradient "
         "reaches. Train a network of floats.")  # fmt: skip
+    net = Net(lambda n, x: n.dense(n.cells(x)[0]), cells=nn.LSTM(8, 12), dense=nn.Linear(12, 5))
+    assert refusal(whole(trace(net, (torch.ones(5, 3, 8),), trained=False))) == (
+        "[training] --train: got 'net'; this workload has no training step: the steps of cells.lstm.l0.hidden follow "
+        "one another within one operator, which hides the states between them. Write its cell out of products and "
+        "functions, and repeat one step of it, as the family paradnn-lstm does.")  # fmt: skip
     assert refusal(forward("fully connected"), "adm") == (
         "[optimizer] --optimizer: got 'adm'; must be one of sgd, momentum, rmsprop, adam."
     )

@@ -36,7 +36,7 @@ OPTIMIZERS: Mapping[str, tuple[str, ...]] = {
 }
 """What each optimizer keeps of every weight. RMSProp with momentum, as ParaDnn uses it."""
 
-_OUTSIDE = frozenset({Role.INPUT, Role.STATE})
+STEPWISE = "Write its cell out of products and functions, and repeat one step of it, as the family paradnn-lstm does."
 
 
 def training_step(workload: Workload, optimizer: str) -> Workload:
@@ -83,6 +83,9 @@ def _refuse(workload: Workload, phases: tuple[Phase, ...]) -> None:
             if op.disposition is Disposition.UNSUPPORTED or op.kind == "lut_network":
                 raise _refusal(workload, f"the operator {op.name} ({op.kind}) has no gradient that is known here",
                                "Replace it in the network.")  # fmt: skip
+            if op.attrs.get("sequential"):
+                raise _refusal(workload, f"the steps of {op.name} follow one another within one operator, which hides "
+                               "the states between them", STEPWISE)  # fmt: skip
 
 
 # --- the parts of a step ----------------------------------------------------------------------------------------
