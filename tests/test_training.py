@@ -463,6 +463,26 @@ def test_activations_live_until_their_gradients_have_been_made() -> None:
     assert all(last[op.inputs[0]] > loss for op in products)
     sums = [op for op in graph.ops[:loss] if op.attrs.get("function") == "add"]
     assert sums and all(last[op.outputs[0]] < loss for op in sums)
+    maxima = [op for op in graph.ops[:loss] if op.kind == "pool"]
+    assert maxima and all(last[op.inputs[0]] > loss for op in maxima)
+
+
+@pytest.mark.parametrize(("pooled", "kept"), [
+    (lambda x: x.mean((2, 3)), 1), (lambda x: x.sum((2, 3)), 1), (lambda x: x.amax((2, 3)), 2),
+    (lambda x: F.avg_pool2d(x, 8).flatten(1), 1), (lambda x: F.max_pool2d(x, 8).flatten(1), 2),
+])  # fmt: skip
+def test_only_maxima_read_again_what_they_were_of(pooled: Callable[[Tensor], Tensor], kept: int) -> None:
+    net = Net(lambda n, x: n.dense(pooled(n.conv(x))), conv=nn.Conv2d(3, 4, 1), dense=nn.Linear(4, 5))
+    (graph,) = training_step(whole(trace(net.eval(), (torch.randn(2, 3, 8, 8),), trained=False)), "sgd").graphs.values()
+    ahead = next(op for op in graph.ops if op.kind in ("reduce", "pool"))
+    (back,) = (op for op in graph.ops if op.name == f"{ahead.name}.grad_input")
+    assert list(back.inputs[1:]) == [ahead.inputs[0]][: kept - 1]
+
+
+def test_the_gradient_of_an_input_reads_the_weight_the_other_way_round() -> None:
+    graph = step("fully connected").graphs["network"]
+    layouts = {op.name: op.attrs.get("weight_layout") for op in graph.ops if op.kind == "matmul"}
+    assert (layouts["2"], layouts["2.grad_input"], layouts["2.grad_weight"]) == ("nk", "kn", None)
 
 
 def test_attention_keeps_its_probabilities_and_sums_shared_heads() -> None:
@@ -641,6 +661,9 @@ def test_what_has_no_training_step_says_so() -> None:
     assert refusal(load_workload("gpt2-small")) == (
         "[training] --train: got 'gpt2-small'; this workload has no training step: its schedule generates token by "
         "token. Trace the network on whole sequences.")  # fmt: skip
+    assert refusal(step("fully connected", "adam")) == (
+        "[training] --train: got 'net-training'; this workload has no training step: it is one already, with adam. "
+        "Leave out --train.")  # fmt: skip
     assert "the operator hidden.luts (lut_network) has no gradient" in refusal(load_workload("mnist-classifier-luts"))
     graph = trace(Net(lambda _, x: torch.relu(x)), (torch.ones(2, 3),))
     assert refusal(whole(graph)) == (

@@ -76,6 +76,8 @@ def _refusal(workload: Workload, rule: str, remedy: str) -> InputError:
 
 
 def _refuse(workload: Workload, phases: tuple[Phase, ...]) -> None:
+    if TRAIN in workload.provenance:
+        raise _refusal(workload, f"it is one already, with {workload.provenance[TRAIN]}", "Leave out --train.")
     if any(phase.generates for phase in phases):
         raise _refusal(workload, "its schedule generates token by token", "Trace the network on whole sequences.")
     for name in dict.fromkeys(call.graph for phase in phases for call in phase.calls):
