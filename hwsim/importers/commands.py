@@ -54,6 +54,23 @@ def scalesim_command(
     return _finish(found, out_design, out_workload, as_json=as_json)
 
 
+@import_command.command("zigzag")
+@click.argument("hardware", type=_FILE, metavar="HARDWARE.yaml")
+@click.argument("workload", type=_FILE, metavar="WORKLOAD")
+@click.option("--mapping", type=_FILE, metavar="MAPPING.yaml", help="Says which loops run on which axis of the array.")
+@click.option("--dram", metavar="PART", help="The DRAM part; the clock is made for its peak.")
+@_outputs
+def zigzag_command(
+    hardware: Path, workload: Path, mapping: Path | None, dram: str | None, out_design: Path | None,
+    out_workload: Path | None, as_json: bool,
+) -> int:  # fmt: skip
+    """ZigZag 3.9: an accelerator, and a workload in YAML or ONNX."""
+    from hwsim.importers.zigzag import read_zigzag
+
+    _check_outputs(out_design, out_workload)
+    return _finish(read_zigzag(hardware, workload, mapping, dram), out_design, out_workload, as_json=as_json)
+
+
 @import_command.command("onnx")
 @click.argument("model", type=_FILE, metavar="MODEL")
 @click.option("--bind", "bindings", multiple=True, metavar="NAME=NUMBER", help="Fix an open dimension of the model.")
