@@ -395,6 +395,27 @@ def test_usage(tmp_path: Path) -> None:
     assert 200 << 23 <= usage.peak_bits < max(400 << 23, own + (1 << 23))
 
 
+def test_records_that_cannot_be_kept_or_read_say_so(tmp_path: Path) -> None:
+    runs, taken = cases.Store(tmp_path / "runs"), cases.Store(tmp_path / "file")
+    with pytest.raises(InputError) as error:
+        collect.everything(runs)
+    assert str(error.value) == (f"{runs.folder}: [peer-results] got nothing; 'machine' was not measured. Run: "
+                                "python -m benchmarks.peers run, then sweep.")  # fmt: skip
+    taken.folder.touch()
+    with pytest.raises(InputError) as error:
+        taken.put("machine", {})
+    assert str(error.value) == (f"{taken.folder}: [peer-results] --results: got File exists; records cannot be kept "
+                                "here. Name another folder.")  # fmt: skip
+    runs.put("machine", {"python": "3"})
+    assert runs.get("machine") == {"python": "3"}
+    path = runs.folder / "machine.json"
+    path.write_text("{")
+    with pytest.raises(InputError) as error:
+        runs.get("machine")
+    assert str(error.value).startswith(f"{path}: [peer-results] got Expecting property name")
+    assert str(error.value).endswith("this record cannot be read. Remove it, and measure again.")
+
+
 def test_limits(tmp_path: Path) -> None:
     started = time.perf_counter()
     assert process.run(python("while True: pass"), tmp_path / "log", time_limit_s=0.3).status == "over time"

@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.peers import checks, compare, zigzag
 from benchmarks.peers.cases import DATAFLOW, SCALESIM, VERSIONS, Case, Store
 from benchmarks.peers.work import ARRAYS, NETWORKS, Product
+from hwsim.errors import Where, bad_input
 
 RESULTS = Path(__file__).parent / "results.json"
 SCHEMA = "hwsim/peers/1"
@@ -43,7 +44,8 @@ def our_key(network: str, like: str, side: int) -> str:
 def _kept(store: Store, key: str) -> dict[str, Any]:
     record = store.get(key)
     if record is None:
-        raise KeyError(key)
+        raise bad_input("peer-results", None, f"{key!r} was not measured",
+                        "Run: python -m benchmarks.peers run, then sweep.", Where(str(store.folder)))  # fmt: skip
     return record
 
 
