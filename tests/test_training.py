@@ -215,6 +215,19 @@ def mixer() -> nn.Module:
                last=nn.Linear(6, 10))  # fmt: skip
 
 
+def crossed() -> nn.Module:
+    """Attention to fewer rows than ask, whose values are narrower than keys."""
+
+    def body(n: Any, x: Tensor) -> Tensor:
+        q, k, v = (layer(rows).unflatten(-1, (2, -1)).transpose(1, 2)
+                   for layer, rows in ((n.q, x), (n.k, x[:, :5]), (n.v, x[:, :5])))  # fmt: skip
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        out: Tensor = n.last(mixed.transpose(1, 2).flatten(2) - x.mean(-1, keepdim=True))
+        return out
+
+    return Net(body, q=nn.Linear(8, 12), k=nn.Linear(8, 12), v=nn.Linear(8, 6), last=nn.Linear(6, 10))
+
+
 IMAGE = (2, 3, 32, 32)
 NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "fully connected": (mlp, (4, 20)),
@@ -230,6 +243,7 @@ NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "shared keys and values": (lambda: encoder(2), (2, 7)),
     "tied embedding": (tied, (2, 7)),
     "mixer": (mixer, (3, 6, 8)),
+    "cross attention": (crossed, (3, 7, 8)),
 }
 WORDS = ("rnn", "lstm", "gru", "transformer encoder", "shared keys and values", "tied embedding")
 
@@ -467,6 +481,16 @@ def test_activations_live_until_their_gradients_have_been_made() -> None:
     assert maxima and all(last[op.inputs[0]] > loss for op in maxima)
 
 
+def test_norms_gradients_are_as_large_as_the_norm() -> None:
+    """Scale and shift of 8 channels are sums over 2 x 16 x 16 values each; the input's has the norm's own rows."""
+    graph = step("residual").graphs["network"]
+    ahead = next(op for op in graph.ops if op.kind == "norm" and op.source != "training")
+    names = {op.name: op for op in graph.ops}
+    weights, back = names[f"{ahead.name}.grad_weight"], names[f"{ahead.name}.grad_input"]
+    assert (weights.kind, weights.sizes({})) == ("reduce", {"rows": 8, "length": 2 * 16 * 16})
+    assert back.sizes({}) == ahead.sizes({}) == {"rows": 2 * 8, "length": 16 * 16}
+
+
 @pytest.mark.parametrize(("pooled", "kept"), [
     (lambda x: x.mean((2, 3)), 1), (lambda x: x.sum((2, 3)), 1), (lambda x: x.amax((2, 3)), 2),
     (lambda x: F.avg_pool2d(x, 8).flatten(1), 1), (lambda x: F.max_pool2d(x, 8).flatten(1), 2),
@@ -477,6 +501,16 @@ def test_only_maxima_read_again_what_they_were_of(pooled: Callable[[Tensor], Ten
     ahead = next(op for op in graph.ops if op.kind in ("reduce", "pool"))
     (back,) = (op for op in graph.ops if op.name == f"{ahead.name}.grad_input")
     assert list(back.inputs[1:]) == [ahead.inputs[0]][: kept - 1]
+
+
+def test_only_the_first_of_a_difference_passes_its_gradient_on() -> None:
+    """The second's is negated, which is a pass over it."""
+    net = Net(lambda n, x: n.a(x) - n.b(x), a=nn.Linear(3, 4), b=nn.Linear(3, 4))
+    (graph,) = training_step(whole(trace(net.eval(), (torch.randn(2, 3),), trained=False)), "sgd").graphs.values()
+    (made,) = (op for op in graph.ops if op.attrs.get("function") == "sub_backward")
+    assert made.sizes({}) == {"elements": 2 * 4}
+    read = {op.name: op.inputs[0] for op in graph.ops if op.name.endswith("grad_weight")}
+    assert read["b.grad_weight"] == made.outputs[0] != read["a.grad_weight"]
 
 
 def test_the_gradient_of_an_input_reads_the_weight_the_other_way_round() -> None:
@@ -625,6 +659,15 @@ def test_a_repeat_runs_back_as_often_as_forward() -> None:
         assert made.macs(binding) == counter.get_total_flops() // 2
         ahead = ["embed", "recur", "classify"]
         assert [p.name for p in made.schedule()] == [*ahead, *(f"{name}-backward" for name in ahead[::-1]), UPDATE]
+
+
+def test_calls_of_a_phase_run_back_in_the_opposite_order() -> None:
+    plain = load_network("paradnn-gru").built({})
+    phases = (Phase("both", (Call("embed"), Call("step"))), Phase("classify", (Call("logits"),)))
+    made = training_step(replace(plain, schedules={"once": phases}), "sgd").schedule()
+    assert [[call.graph for call in phase.calls] for phase in made] == [
+        ["embed", "step"], ["logits"], ["logits-backward"], ["step-backward", "embed-backward"], [UPDATE]
+    ]  # fmt: skip
 
 
 def test_repeated_weights_collect_their_gradients() -> None:
