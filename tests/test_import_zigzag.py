@@ -130,14 +130,15 @@ BAD = [
      "workload.yaml:14:25: [relation] [1].dimension_relations[0]: got 'ix=ox'; a relation reads ix=2*ox+1*fx, for ix "
      "or iy."),
     ("workload.yaml", "O[d][k]+=I[d][c]*W[c][k]", "O[d][k]+=I[d][c]*W[e][k]",
-     "workload.yaml:4:13: [equation] [0].equation: got a list of 1; each loop stands in two of the three tensors, or "
+     "workload.yaml:4:13: [equation] [0].equation: got 'e'; each loop stands in two of the three tensors, or "
      "in all, and each index is a loop."),
     ("workload.yaml", "O[d][k]+=I[d][c]*W[c][k]", "O=I*W",
      "workload.yaml:4:13: [equation] [0].equation: got 'O=I*W'; an equation reads O[..]+=W[..]*I[..]."),
     ("workload.yaml", "loop_sizes: [7, 5, 8]", "loop_sizes: [7, 5]",
      "workload.yaml:7:15: [length] [0].loop_sizes: got a list of 2; there is one size for each of 3 loops."),
     ("workload.yaml", "{W: 8, I: 8, O: 16", "{W: 4, I: 8, O: 16",
-     "workload.yaml:1:1: [not-carried] got a list of 2; a design has one width for each operand, and layers differ."),
+     "workload.yaml:1:1: [not-carried] got '(8, 4, 16, 8) (8, 8, 16, 8)'; a design has one width for each operand, and "
+     "layers differ."),
     ("workload.yaml", "padding: [[1, 0], [0, 0]]", "padding: [[1, 0]]",
      "workload.yaml:21:12: [length] [1].padding: got a list of 1; there is one entry for each of pr_loop_dims."),
 ]  # fmt: skip

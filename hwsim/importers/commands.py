@@ -71,6 +71,24 @@ def zigzag_command(
     return _finish(read_zigzag(hardware, workload, mapping, dram), out_design, out_workload, as_json=as_json)
 
 
+@import_command.command("timeloop")
+@click.argument("architecture", type=_FILE, metavar="ARCH.yaml")
+@click.argument("problem", type=_FILE, metavar="PROBLEM.yaml")
+@click.option("--dataflow", required=True, type=click.Choice(["ws", "os", "is"]),
+              help="What stays in the array; Timeloop's mapper chooses it, a design has one.")  # fmt: skip
+@click.option("--dram", metavar="PART", help="The DRAM part in place of Timeloop's DRAM.")
+@_outputs
+def timeloop_command(
+    architecture: Path, problem: Path, dataflow: str, dram: str | None, out_design: Path | None,
+    out_workload: Path | None, as_json: bool,
+) -> int:  # fmt: skip
+    """Timeloop v4: an architecture of one flat hierarchy, and a problem."""
+    from hwsim.importers.timeloop import read_timeloop
+
+    _check_outputs(out_design, out_workload)
+    return _finish(read_timeloop(architecture, problem, dataflow, dram), out_design, out_workload, as_json=as_json)
+
+
 @import_command.command("onnx")
 @click.argument("model", type=_FILE, metavar="MODEL")
 @click.option("--bind", "bindings", multiple=True, metavar="NAME=NUMBER", help="Fix an open dimension of the model.")

@@ -369,7 +369,12 @@ def _workload(path: Path, files: Mapping[str, Path], found: Findings) -> tuple[W
     if not layers and not check.problems:
         check.fail((), "empty", check.document.data, "a workload has at least one layer")
     if len(widths) > 1:
-        check.fail((), "not-carried", sorted(widths), "a design has one width for each operand, and layers differ")
+        check.fail(
+            (),
+            "not-carried",
+            " ".join(map(str, sorted(widths))),
+            "a design has one width for each operand, and layers differ",
+        )
     check.raise_problems()
     found.note(check.document.where(()), "left out: which layer feeds which; each has inputs and outputs of its own")
     summary = f"{counted(len(layers), 'layer')} of ZigZag's workload {shown_name(path)}"
@@ -437,7 +442,7 @@ def _matmul(check: Checker, at: Path_, index: Mapping[str, list[str]], sizes: Ma
     groups = {"batch": out & left & right, "m": out & left - right, "n": out & right - left, "k": left & right - out}
     if unknown or len(groups["batch"] | groups["m"] | groups["n"] | groups["k"]) != len(out | left | right):
         rule = "each loop stands in two of the three tensors, or in all, and each index is a loop"
-        check.fail((*at, "equation"), "equation", sorted(unknown) or sorted(out), rule)
+        check.fail((*at, "equation"), "equation", " ".join(sorted(unknown or out)), rule)
         return None
     value = dict.fromkeys(groups, 1)
     for name, letters in groups.items():
