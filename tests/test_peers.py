@@ -399,12 +399,12 @@ def test_records_that_cannot_be_kept_or_read_say_so(tmp_path: Path) -> None:
     runs, taken = cases.Store(tmp_path / "runs"), cases.Store(tmp_path / "file")
     with pytest.raises(InputError) as error:
         collect.everything(runs)
-    assert str(error.value) == (f"{runs.folder}: [peer-results] got nothing; 'machine' was not measured. Run: "
+    assert str(error.value) == (f"{runs.folder}: [peer-results] got 'machine'; this was not measured. Run: "
                                 "python -m benchmarks.peers run, then sweep.")  # fmt: skip
     taken.folder.touch()
     with pytest.raises(InputError) as error:
         taken.put("machine", {})
-    assert str(error.value) == (f"{taken.folder}: [peer-results] --results: got File exists; records cannot be kept "
+    assert str(error.value) == (f"{taken.folder}: [peer-results] --results: got 'File exists'; records cannot be kept "
                                 "here. Name another folder.")  # fmt: skip
     runs.put("machine", {"python": "3"})
     assert runs.get("machine") == {"python": "3"}
@@ -412,8 +412,28 @@ def test_records_that_cannot_be_kept_or_read_say_so(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(InputError) as error:
         runs.get("machine")
-    assert str(error.value).startswith(f"{path}: [peer-results] got Expecting property name")
+    assert str(error.value).startswith(f"{path}: [peer-results] got 'Expecting property name")
     assert str(error.value).endswith("this record cannot be read. Remove it, and measure again.")
+
+
+def test_what_equal_layers_take_again_starts_once(tmp_path: Path) -> None:
+    """A process of 5 s of which 2 s are start-up: 2 + 4 x 3 for four equal layers."""
+    store = cases.Store(tmp_path)
+    product = replace(GEMM, copies=2, times=2)
+    usage = process.Usage("ok", 6.0, 5.0, 8 << 20).plain()
+    for tool in cases.VERSIONS:
+        store.put(collect.start_key(tool), {"cpu_s": 2.0})
+    accesses = {"dram_output_writes": 7}
+    record = {"answer": {"cycles": 1, "accesses": accesses}, "usage": usage}
+    store.put(cases.Case(cases.SCALESIM, 16, 16, cases.DATAFLOW, product).key, record)
+    row = collect.of_network(store, cases.SCALESIM, "net", [product], 16)
+    assert (row["cpu_s"], row["whole_cpu_s"], row["accesses"]) == (5.0, 14.0, {"dram_output_writes": 4 * 7})
+
+
+def test_starting_takes_what_the_shortest_start_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    took = iter((3.0, 1.0, 2.0))
+    monkeypatch.setattr(process, "run", lambda *_, **__: process.Usage("ok", 9.0, next(took), 0))
+    assert cases.start_up(cases.ZIGZAG, Path("python"), tmp_path / "log") == {"cpu_s": 1.0}
 
 
 def test_limits(tmp_path: Path) -> None:

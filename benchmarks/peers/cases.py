@@ -84,7 +84,7 @@ class Store:
         try:
             return json.loads(path.read_text()) if path.exists() else None
         except (OSError, ValueError) as error:
-            raise bad_input("peer-results", error, "this record cannot be read", "Remove it, and measure again.",
+            raise bad_input("peer-results", str(error), "this record cannot be read", "Remove it, and measure again.",
                             Where(str(path))) from error  # fmt: skip
 
     def put(self, key: str, record: Mapping[str, Any]) -> None:
@@ -105,6 +105,15 @@ class Limits:
 
     time_s: float = 900
     memory_bits: int = 12 << 33
+
+
+STARTS = 3
+
+
+def start_up(tool: str, interpreter: Path, log: Path) -> dict[str, float]:
+    """Processor time that a tool takes to start and to do nothing: the least of several."""
+    used = [process.run([interpreter, "-I", HERE / f"drive_{tool}.py"], log) for _ in range(STARTS)]
+    return {"cpu_s": min(usage.cpu_s for usage in used)}
 
 
 def measure(case: Case, interpreter: Path, limits: Limits) -> dict[str, Any]:
