@@ -590,6 +590,8 @@ def test_the_loss_is_a_softmax_and_a_difference() -> None:
     assert softmax.sizes({}) == {"rows": 4, "length": 10} and difference.sizes({}) == {"elements": 40}
     (target,) = (graph.tensors[name] for name in graph.inputs if name.endswith(".target"))
     assert (target.bits, [e.value({}) for e in target.shape], target.role) == (LABEL_BITS, [4], Role.INPUT)
+    (words,) = (op for op in ops_of(step("transformer encoder")) if op.module == "loss" and op.kind == "softmax")
+    assert words.sizes({}) == {"rows": 2 * 7, "length": 40}
 
 
 # --- optimizers and bookkeeping ---------------------------------------------------------------------------------
@@ -678,6 +680,22 @@ def test_repeated_weights_collect_their_gradients() -> None:
     assert all(back.tensors[name].role is Role.STATE for name in collected)
     assert {op.inputs[0] for op in made.graphs[UPDATE].ops} == {
         "embeddings", "layer0.cell.weight", "layer0.cell.bias", "dense.weight", "dense.bias"}  # fmt: skip
+
+
+def test_weights_that_two_graphs_share_collect_their_gradients() -> None:
+    """A recurrent network whose last layer is its table, each in a graph that runs once."""
+    plain = load_network("paradnn-rnn").built({})
+    last = plain.graphs["logits"]
+    tensors = {n.replace("dense.weight", "embeddings"): replace(t, name=n.replace("dense.weight", "embeddings"))
+               for n, t in last.tensors.items()}  # fmt: skip
+    (dense,) = last.ops
+    read = (dense.inputs[0], "embeddings", *dense.inputs[2:])
+    tied = replace(last, tensors=tensors, ops=(replace(dense, inputs=read),))
+    made = training_step(replace(plain, graphs={**plain.graphs, "logits": tied}), "sgd")
+    for name in ("embed-backward", "logits-backward"):
+        (added,) = (op for op in made.graphs[name].ops if op.outputs == ("embeddings.gradient",))
+        assert added.attrs["function"] == "add" and "embeddings.gradient" in added.inputs
+    assert [op.inputs[0] for op in made.graphs[UPDATE].ops].count("embeddings") == 1
 
 
 def test_what_a_later_call_reads_is_handed_out_by_the_earlier_one() -> None:
