@@ -198,7 +198,7 @@ def _mapping(path: Path) -> dict[str, tuple[str, ...]]:
 
 REDUCED, FILTERS, PIXELS = {"C", "FX", "FY"}, {"K"}, {"B", "OX", "OY", "D", "H"}
 _FLOWS = (("ws", REDUCED, FILTERS), ("os", PIXELS, FILTERS), ("is", REDUCED, PIXELS))
-"""Of each dataflow the loops down the rows, and across the columns (accelerators/systolic/README.md)."""
+"""Of each dataflow the loops down the rows, and across the columns."""
 
 
 def _orientation(machine: Hardware, found: Findings) -> tuple[str, str, str] | None:
