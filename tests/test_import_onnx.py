@@ -181,6 +181,8 @@ RULES: list[tuple[Any, list[int], list[Any], int, tuple[str, dict[str, int]]]] =
     (helper.make_node("Transpose", ["x"], ["y"]), [2, 3], [], 17, ("view", {})),
     (helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2]), [1, 3, 4, 5], [weight("w", 3, 6, 2, 2)], 17,
      ("matmul", {"batch": 1, "m": 20, "n": 24, "k": 3})),
+    (helper.make_node("ScatterND", ["x", "i", "u"], ["y"], reduction="add"), [5, 3],
+     [helper.make_tensor("i", INT64, [2, 1], [0, 4]), weight("u", 2, 3)], 17, ("elementwise", {"elements": 6})),
     (helper.make_node("LRN", ["x"], ["y"], size=3), [1, 4, 3, 3], [], 17, ("unsupported", {})),
     (helper.make_node("ConvTranspose", ["x", "w"], ["y"]), [1, 3, 4, 5], [weight("w", 3, 6, 2, 2)], 17,
      ("unsupported", {})),

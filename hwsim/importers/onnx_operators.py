@@ -353,7 +353,11 @@ def _transposed(node: Node) -> list[Made]:
     """A transposed convolution whose windows do not overlap: every pixel by the whole kernel, laid side by side."""
     weight, image = node.sizes(node.at(1)), node.sizes(node.at(0))
     kernel = [plain(size, node.at(1)) for size in weight[2:]]
-    padded = any(node.integers("pads")) or any(node.integers("output_padding")) or node.text("auto_pad", "") != ""
+    padded = (
+        any(node.integers("pads"))
+        or any(node.integers("output_padding"))
+        or node.text("auto_pad", "NOTSET") != "NOTSET"
+    )
     if node.integer("group", 1) != 1 or padded or (node.integers("strides") or [1] * len(kernel)) != kernel:
         raise UnsupportedError("transposed convolutions are modelled without groups and padding, and with a stride as "
                                "large as the kernel")  # fmt: skip
@@ -532,6 +536,13 @@ def _gather(node: Node) -> list[Made]:
     return _one(node, "embedding", dims, {}, [node.root(data), *([] if node.is_constant(indices) else [indices])])
 
 
+def _scatter(node: Node) -> list[Made]:
+    """Every element of the updates is put, or added to what is there, in its place; the rest stays where it is."""
+    function, elements = node.text("reduction", "none"), product(node.sizes(node.at(2)))
+    kind = "copy" if function == "none" else "elementwise"
+    return _one(node, kind, {"elements": elements}, {"function": f"scatter_{function}"[:40]})
+
+
 def _view(node: Node) -> list[Made]:
     return [free(node, VIEW)]
 
@@ -566,6 +577,7 @@ _GROUPS: tuple[tuple[Callable[[Node], list[Made]], str], ...] = (
     (_gather, "Gather"),
     (_cast, "Cast CastLike"),
     (_copy, "Tile Pad Resize Upsample DepthToSpace SpaceToDepth GatherElements GatherND"),
+    (_scatter, "ScatterND ScatterElements"),
     (_view, "Reshape Flatten Squeeze Unsqueeze Transpose Identity Slice Split Expand"),
     (_dropout, "Dropout"),
     (_elementwise, "Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor"),
