@@ -59,8 +59,8 @@ def test_published_figures() -> None:
 
 def test_products_of_efficientnet_lite0_by_hand() -> None:
     """Its authors give 407 M. Stages: expansion, channels, blocks, stride, kernel (EfficientNet-B0's)."""
-    stages = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5),
-              (6, 320, 1, 1, 3))  # fmt: skip
+    stages = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5),
+              (6, 192, 4, 2, 5), (6, 320, 1, 1, 3))  # fmt: skip
     side, before, macs = 112, 32, 112**2 * 3 * 32 * 9
     for expansion, channels, blocks, first, kernel in stages:
         for i in range(blocks):
