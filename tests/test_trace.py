@@ -303,7 +303,7 @@ def test_operators_and_tensors_are_called_by_their_modules() -> None:
 
 # --- what nobody can price --------------------------------------------------------------------------------------
 
-TRANSPOSED = "transposed convolutions are modelled without groups, padding and dilation, and with a stride as large as the kernel"
+TRANSPOSED = "transposed convolutions have no groups, padding or dilation here, and a stride as large as the kernel"
 REFUSED: list[tuple[str, Body, str, str]] = [
     ("no rule", lambda _, x: x.topk(2), "aten.topk.default", "no cost is known for this operator"),
     ("active dropout", lambda _, x: F.dropout(x, 0.5, True), "aten.dropout.default",

@@ -256,7 +256,7 @@ def _edges(pad: Node) -> tuple[int, int, int, int]:
     return left, right, top, bottom
 
 
-TRANSPOSED = "transposed convolutions are modelled without groups, padding and dilation, and with a stride as large as the kernel"
+TRANSPOSED = "transposed convolutions have no groups, padding or dilation here, and a stride as large as the kernel"
 CONVOLUTIONS = ("conv1d", "conv2d", "convolution", "_convolution")
 
 PRODUCTS: dict[str, Callable[[Call], Cost]] = {
