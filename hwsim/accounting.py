@@ -85,6 +85,11 @@ def result_of(
     )
 
 
+def _type_of(model: Any) -> type:
+    """The class whose code made a run: of a model with mapped tasks (`hwsim.mapping.space`), the model's own."""
+    return type(getattr(model, "unmapped", model))
+
+
 def _remarks(e: Evaluation) -> Sequence[str]:
     """What the model has to say of this design and program; a model need not say anything."""
     remarks: Callable[[Any, Any, Program], Sequence[str]] | None = getattr(e.job.model, "remarks", None)
@@ -383,7 +388,7 @@ def _provenance(file: DesignFile, e: Evaluation) -> dict[str, str]:
         "binding_sha256": _digest(repr(sorted(e.job.binding.items()))),
         **file.named,
         "prices_sha256": _digest(repr(e.job.parts)),
-        "code_sha256": code_hash(type(e.job.model)),
+        "code_sha256": code_hash(_type_of(e.job.model)),
         **_masks_provenance(workload),
         **{f"workload.{k}": v for k, v in workload.provenance.items()},
     }

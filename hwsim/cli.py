@@ -174,6 +174,8 @@ def _run_options(command: Command) -> Command:
                      help="A shipped workload, a family or a JSON file."),
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a design value."),
         click.option("--bind", "bindings", multiple=True, type=_Bindings(), help="Bind sizes of the workload."),
+        click.option("--mapping", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.json",
+                     help="Tiles and loop orders that `hwsim map --out` found."),
         click.option("--fidelity", default="closed", show_default=True, type=click.Choice(["closed", "events"]),
                      help="Closed form, or replay event by event with contention."),
         click.option("--interval/--no-interval", default=True, show_default=True,
@@ -490,10 +492,17 @@ def _quantity(value: Any, unit: str) -> str:
 def _simulated(
     accelerator: str, workload: str, overrides: tuple[str, ...], bindings: tuple[dict[str, float], ...],
     fidelity: str, interval: bool, climb: bool = False, train: bool = False, optimizer: str | None = None,
+    mapping: Path | None = None,
 ) -> Any:  # fmt: skip
+    from hwsim.config import load_design
     from hwsim.simulate import run
 
-    return run(accelerator, workload, overrides=overrides, bind=_merged(bindings), fidelity=fidelity,
+    design = load_design(accelerator, overrides)
+    if mapping:
+        from hwsim.mapping.plan import mapped_design
+
+        design = mapped_design(accelerator, mapping, overrides)
+    return run(design, workload, bind=_merged(bindings), fidelity=fidelity,
                interval=interval, climb=climb, train=_optimizer(train, optimizer))  # fmt: skip
 
 
@@ -537,6 +546,28 @@ def _write_report(result: Any, folder: Path) -> list[Path]:
     except OSError as error:
         raise bad_input("write", str(folder), f"the report can't be written: {error.strerror}",
                         "Name a folder that can be written.", key="--report") from None  # fmt: skip
+
+
+# --- map --------------------------------------------------------------------------------------------------------
+
+
+@cli.command("map")
+@click.option("-a", "--accelerator", required=True, metavar="DESIGN", help="A shipped design or a YAML file.")
+@click.option("-w", "--workload", required=True, metavar="WORKLOAD",
+              help="A shipped workload, a family or a JSON file.")  # fmt: skip
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a design value.")
+@click.option("--bind", "bindings", multiple=True, type=_Bindings(), help="Bind sizes of the workload.")
+@_train_options
+@click.option("--objective", default="latency", show_default=True, type=click.Choice(["latency", "energy", "edp"]),
+              help="What is minimized, product by product.")  # fmt: skip
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.json",
+              help="Write the mapping here, for `hwsim run --mapping`.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def map_command(bindings: tuple[dict[str, float], ...], train: bool, optimizer: str | None, **question: Any) -> None:
+    """The cheapest tiles and loop order of every product, with proof."""
+    from hwsim.mapping.commands import map_command_line
+
+    map_command_line(bind=_merged(bindings), train=_optimizer(train, optimizer), **question)
 
 
 # --- schedule ---------------------------------------------------------------------------------------------------

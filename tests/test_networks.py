@@ -57,6 +57,22 @@ def test_published_figures() -> None:
     print(f"{len(page.PUBLISHED)} networks: parameters and MACs as published")
 
 
+def test_products_of_efficientnet_lite0_by_hand() -> None:
+    """Its authors give 407 M. Stages: expansion, channels, blocks, stride, kernel (EfficientNet-B0's)."""
+    stages = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5),
+              (6, 192, 4, 2, 5), (6, 320, 1, 1, 3))  # fmt: skip
+    side, before, macs = 112, 32, 112**2 * 3 * 32 * 9
+    for expansion, channels, blocks, first, kernel in stages:
+        for i in range(blocks):
+            wide = before * expansion
+            macs += side**2 * before * wide if expansion > 1 else 0
+            side //= 1 if i else first
+            macs += side**2 * wide * (kernel**2 + channels)
+            before = channels
+    found = page.workload("efficientnet-lite0")
+    assert found.macs(page.binding(found)) == macs + side**2 * 320 * 1280 + 1280 * 1000
+
+
 @pytest.mark.parametrize(
     ("told", "value", "agreed"),
     [("1,234", 1234, True), ("1,234", 1235, False), ("4.2 M", 4_231_976, True), ("4.2 M", 4_260_000, False),

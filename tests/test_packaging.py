@@ -81,7 +81,7 @@ def test_requirements_are_ranges_and_torch_is_an_extra(wheel: Path) -> None:
     requirements = metadata(wheel).get_all("Requires-Dist", [])
     assert not [r for r in requirements if "==" in r.partition(";")[0]]
     assert not [r for r in requirements if r.startswith("torch") and 'extra == "trace"' not in r]
-    extras = {"trace", "rtl", "synth", "timing", "cores", "cluster", "exact", "parquet", "search", "dev"}
+    extras = {"trace", "rtl", "synth", "timing", "cores", "cluster", "exact", "onnx", "parquet", "search", "dev"}
     assert set(metadata(wheel).get_all("Provides-Extra", [])) == extras
     assert metadata(wheel)["License-Expression"] == "Apache-2.0"
 

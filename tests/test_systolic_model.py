@@ -15,7 +15,7 @@ from accelerators.systolic.array import Pace, array_cycles, pace, run_cycles
 from accelerators.systolic.design import Conv, Dataflow, Design, LoopOrder
 from accelerators.systolic.lowering import reading
 from accelerators.systolic.resident import Resident
-from accelerators.systolic.tasks import Infeed, Product, Stream, count_product, count_stream, infeed_ps
+from accelerators.systolic.tasks import Infeed, MappedProduct, Product, Stream, count_product, count_stream, infeed_ps
 from accelerators.systolic.tiling import Tile
 from hwsim.config import load_design
 from hwsim.errors import InputError
@@ -53,7 +53,11 @@ class TestPromises(ModelSuite):
     bindings: ClassVar[Mapping[str, Mapping[str, float]]] = {"transformer-base": {"n": 5, "m": 3}}
     agreement_rows: ClassVar[int] = 15_000
     random_points: ClassVar[int] = 12
-    tasks: ClassVar[Sequence[Any]] = (Resident(20, 30, 40),)
+    tasks: ClassVar[Sequence[Any]] = (
+        Resident(20, 30, 40),
+        MappedProduct(Product(2, 20, 30, 40, 0, 0, 5, 1, 0, 0), 8, 16, 40, 1),
+        MappedProduct(Product(1, 60, 30, 90, 700, 12, 0, 0, 0, 0), 20, 30, 18, 4),
+    )
 
 
 def evaluated(network: str | Workload, *settings: str, design: str = "systolic-16", **bind: float) -> Evaluation:

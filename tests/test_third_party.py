@@ -67,5 +67,6 @@ def test_it_passes_the_conformance_suite(installed: Path) -> None:
 
 
 def test_the_engine_knows_no_accelerator() -> None:
+    """But for what writes designs of a shipped model, by name, from other tools' files."""
     for path in (ROOT / "hwsim").rglob("*.py"):
-        assert "lanes" not in path.read_text()
+        assert path.parent.name == "importers" or "lanes" not in path.read_text()

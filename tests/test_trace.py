@@ -303,6 +303,7 @@ def test_operators_and_tensors_are_called_by_their_modules() -> None:
 
 # --- what nobody can price --------------------------------------------------------------------------------------
 
+TRANSPOSED = "transposed convolutions have no groups, padding or dilation here, and a stride as large as the kernel"
 REFUSED: list[tuple[str, Body, str, str]] = [
     ("no rule", lambda _, x: x.topk(2), "aten.topk.default", "no cost is known for this operator"),
     ("active dropout", lambda _, x: F.dropout(x, 0.5, True), "aten.dropout.default",
@@ -317,7 +318,9 @@ REFUSED: list[tuple[str, Body, str, str]] = [
     ("batch statistics", lambda _, x: F.batch_norm(x, None, None, training=True), "aten.batch_norm.default",
      "batch norm on the statistics of the batch; inference uses the stored ones"),
     ("transposed convolution", lambda _, x: F.conv_transpose1d(x, torch.ones(5, 2, 3)), "aten.conv_transpose1d.default",
-     "transposed convolutions are modelled without groups and padding, and with a stride as large as the kernel"),
+     TRANSPOSED),
+    ("dilated transposed convolution", lambda _, x: F.conv_transpose1d(x, torch.ones(5, 2, 3), stride=3, dilation=2),
+     "aten.conv_transpose1d.default", TRANSPOSED),
     ("active dropout between layers", lambda _, x: torch.rnn_tanh(
         x, torch.zeros(2, 5, 4), [torch.ones(4, 12), *[torch.ones(4, 4)] * 3], False, 2, 0.5, True, False, False)[0],
      "aten.rnn_tanh.input", "dropout that is active in inference; pass training=False"),

@@ -215,6 +215,19 @@ def mixer() -> nn.Module:
                last=nn.Linear(6, 10))  # fmt: skip
 
 
+def crossed() -> nn.Module:
+    """Attention to fewer rows than ask, whose values are narrower than keys."""
+
+    def body(n: Any, x: Tensor) -> Tensor:
+        q, k, v = (layer(rows).unflatten(-1, (2, -1)).transpose(1, 2)
+                   for layer, rows in ((n.q, x), (n.k, x[:, :5]), (n.v, x[:, :5])))  # fmt: skip
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        out: Tensor = n.last(mixed.transpose(1, 2).flatten(2) - x.mean(-1, keepdim=True))
+        return out
+
+    return Net(body, q=nn.Linear(8, 12), k=nn.Linear(8, 12), v=nn.Linear(8, 6), last=nn.Linear(6, 10))
+
+
 IMAGE = (2, 3, 32, 32)
 NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "fully connected": (mlp, (4, 20)),
@@ -230,6 +243,7 @@ NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "shared keys and values": (lambda: encoder(2), (2, 7)),
     "tied embedding": (tied, (2, 7)),
     "mixer": (mixer, (3, 6, 8)),
+    "cross attention": (crossed, (3, 7, 8)),
 }
 WORDS = ("rnn", "lstm", "gru", "transformer encoder", "shared keys and values", "tied embedding")
 
@@ -365,6 +379,44 @@ def test_operators_follow_the_data_and_every_gradient_fits(name: str) -> None:
     assert not any(name.startswith(f"{source}.grad") for name in graph.tensors)
 
 
+def product_sizes(op: Op) -> tuple[int, int, int]:
+    """Elements of both operands and of the result of a product or convolution, from its loop sizes."""
+    s = op.sizes({})
+    if op.kind == "matmul":
+        return s["batch"] * s["m"] * s["k"], s["batch"] * s["k"] * s["n"], s["batch"] * s["m"] * s["n"]
+    kernel = s["out_channels"] * s["in_channels"] // s["groups"] * s["kernel_h"] * s["kernel_w"]
+    image, made = (s["batch"] * s[f"{at}_channels"] * s[f"{at}_h"] * s[f"{at}_w"] for at in ("in", "out"))
+    return image, kernel, made
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_loop_sizes_of_gradients_are_those_of_their_tensors(name: str) -> None:
+    """An operator's loop sizes and its tensors say the same twice. A strided convolution's input has more pixels than
+    its gradient's loops, which leave out the zeros between."""
+    graph = step(name).graphs["network"]
+    checked = 0
+    for op in graph.ops:
+        if op.source != "training":
+            continue
+        read, made = ([graph.tensors[n].elements({}) for n in names] for names in (op.inputs, op.outputs))
+        sizes = op.sizes({})
+        if op.kind in ("matmul", "conv2d"):
+            first, second, result = product_sizes(op)
+            shared = name == "shared keys and values" and "sdpa.grad" in op.name
+            assert first == read[0] and second in (read[1], 2 * read[1] * shared), op.name
+            assert result == made[0] or (op.attrs.get("gradient") == "input" and result < made[0]), op.name
+        elif op.kind in ("softmax", "norm"):
+            assert sizes["rows"] * sizes["length"] == made[0] == read[0], op.name
+        elif op.kind == "reduce":
+            assert (sizes["rows"], sizes["rows"] * sizes["length"]) == (made[0], read[0]), op.name
+        elif op.kind in ("elementwise", "copy", "concat"):
+            assert sizes["elements"] == made[0], op.name
+        else:
+            continue
+        checked += 1
+    print(f"{name}: loop sizes of {checked} operators as their tensors")
+
+
 # --- kinds of operators -----------------------------------------------------------------------------------------
 
 
@@ -425,6 +477,46 @@ def test_activations_live_until_their_gradients_have_been_made() -> None:
     assert all(last[op.inputs[0]] > loss for op in products)
     sums = [op for op in graph.ops[:loss] if op.attrs.get("function") == "add"]
     assert sums and all(last[op.outputs[0]] < loss for op in sums)
+    maxima = [op for op in graph.ops[:loss] if op.kind == "pool"]
+    assert maxima and all(last[op.inputs[0]] > loss for op in maxima)
+
+
+def test_norms_gradients_are_as_large_as_the_norm() -> None:
+    """Scale and shift of 8 channels are sums over 2 x 16 x 16 values each; the input's has the norm's own rows."""
+    graph = step("residual").graphs["network"]
+    ahead = next(op for op in graph.ops if op.kind == "norm" and op.source != "training")
+    names = {op.name: op for op in graph.ops}
+    weights, back = names[f"{ahead.name}.grad_weight"], names[f"{ahead.name}.grad_input"]
+    assert (weights.kind, weights.sizes({})) == ("reduce", {"rows": 8, "length": 2 * 16 * 16})
+    assert back.sizes({}) == ahead.sizes({}) == {"rows": 2 * 8, "length": 16 * 16}
+
+
+@pytest.mark.parametrize(("pooled", "kept"), [
+    (lambda x: x.mean((2, 3)), 1), (lambda x: x.sum((2, 3)), 1), (lambda x: x.amax((2, 3)), 2),
+    (lambda x: F.avg_pool2d(x, 8).flatten(1), 1), (lambda x: F.max_pool2d(x, 8).flatten(1), 2),
+])  # fmt: skip
+def test_only_maxima_read_again_what_they_were_of(pooled: Callable[[Tensor], Tensor], kept: int) -> None:
+    net = Net(lambda n, x: n.dense(pooled(n.conv(x))), conv=nn.Conv2d(3, 4, 1), dense=nn.Linear(4, 5))
+    (graph,) = training_step(whole(trace(net.eval(), (torch.randn(2, 3, 8, 8),), trained=False)), "sgd").graphs.values()
+    ahead = next(op for op in graph.ops if op.kind in ("reduce", "pool"))
+    (back,) = (op for op in graph.ops if op.name == f"{ahead.name}.grad_input")
+    assert list(back.inputs[1:]) == [ahead.inputs[0]][: kept - 1]
+
+
+def test_only_the_first_of_a_difference_passes_its_gradient_on() -> None:
+    """The second's is negated, which is a pass over it."""
+    net = Net(lambda n, x: n.a(x) - n.b(x), a=nn.Linear(3, 4), b=nn.Linear(3, 4))
+    (graph,) = training_step(whole(trace(net.eval(), (torch.randn(2, 3),), trained=False)), "sgd").graphs.values()
+    (made,) = (op for op in graph.ops if op.attrs.get("function") == "sub_backward")
+    assert made.sizes({}) == {"elements": 2 * 4}
+    read = {op.name: op.inputs[0] for op in graph.ops if op.name.endswith("grad_weight")}
+    assert read["b.grad_weight"] == made.outputs[0] != read["a.grad_weight"]
+
+
+def test_the_gradient_of_an_input_reads_the_weight_the_other_way_round() -> None:
+    graph = step("fully connected").graphs["network"]
+    layouts = {op.name: op.attrs.get("weight_layout") for op in graph.ops if op.kind == "matmul"}
+    assert (layouts["2"], layouts["2.grad_input"], layouts["2.grad_weight"]) == ("nk", "kn", None)
 
 
 def test_attention_keeps_its_probabilities_and_sums_shared_heads() -> None:
@@ -435,6 +527,49 @@ def test_attention_keeps_its_probabilities_and_sums_shared_heads() -> None:
     assert names == ["grad_v", "grad.reduce", "grad_probabilities", "grad_scores", "grad_q", "grad_k", "grad.reduce_2"]
     plain = step("transformer encoder").graphs["network"]
     assert not any(op.kind == "reduce" and op.attrs["function"] == "sum" and "sdpa" in op.name for op in plain.ops)
+
+
+def scattering(body: Callable[[Tensor, Tensor], Tensor], *example: Tensor) -> Graph:
+    """The step of a network with `body` and an index between two linear layers; its products are PyTorch's own."""
+    *x, index = example
+    net = Net(lambda n, x: n.last(body(n.first(x), n.index)), first=nn.Linear(6, 8), last=nn.Linear(8, 5))
+    net.register_buffer("index", index)
+    with FlopCounterMode(display=False) as counter:
+        net(*x).pow(2).sum().backward()
+    made = training_step(whole(trace(net.eval(), tuple(x), trained=False)), "sgd")
+    assert made.macs({}) == counter.get_total_flops() // 2
+    (graph,) = made.graphs.values()
+    return graph
+
+
+@pytest.mark.parametrize("whole_rows", [True, False])
+def test_what_was_scattered_looks_its_gradient_up(whole_rows: bool) -> None:
+    """More rows are scattered than there are places: the gradient of each is that of its place."""
+    x = torch.randn(70, 6)
+    index = torch.randint(0, 4, (70,) if whole_rows else (70, 8))
+    method = "index_add" if whole_rows else "scatter_add"
+    graph = scattering(lambda h, i: getattr(h.new_zeros(4, 8), method)(0, i, h), x, index)
+    (back,) = (op for op in graph.ops if op.attrs.get("function") == f"{method}_backward")
+    assert (back.kind, back.sizes({})) == ("embedding", dict(zip(("rows", "width"), (70, 8) if whole_rows else (560, 1),
+                                                                 strict=True)))  # fmt: skip
+    assert graph.tensors[back.outputs[0]].elements({}) == 70 * 8
+    places, rows = (graph.tensors[name].elements({}) for name in back.inputs)
+    assert (places, rows) == (4 * 8, index.numel())
+
+
+def test_a_graph_convolution_looks_gradients_up_by_edge() -> None:
+    """At sizes that are symbols: 7 classes an edge in the last layer."""
+    made = training_step(load_workload("gcn-cora"), "sgd")
+    (graph,) = made.graphs.values()
+    binding = {"n": 100, "e": 700}
+    sizes = {op.name: op.sizes(binding) for op in graph.ops if op.attrs.get("function") == "index_add_backward"}
+    assert sizes["second.index_add.grad_source"] == {"rows": 700, "width": 7}
+    assert all(s["length"] > 0 for op in graph.ops if op.kind == "reduce" for s in [op.sizes(binding)])
+
+
+def test_nothing_flows_back_through_what_was_detached() -> None:
+    graph = scattering(lambda h, _: h.detach() * 2, torch.randn(7, 6), torch.zeros(1))
+    assert {op.inputs[0] for op in graph.ops if op.module == UPDATE} == {"last.weight", "last.bias"}
 
 
 def test_a_weight_that_is_read_twice_adds_its_gradients() -> None:
@@ -455,6 +590,8 @@ def test_the_loss_is_a_softmax_and_a_difference() -> None:
     assert softmax.sizes({}) == {"rows": 4, "length": 10} and difference.sizes({}) == {"elements": 40}
     (target,) = (graph.tensors[name] for name in graph.inputs if name.endswith(".target"))
     assert (target.bits, [e.value({}) for e in target.shape], target.role) == (LABEL_BITS, [4], Role.INPUT)
+    (words,) = (op for op in ops_of(step("transformer encoder")) if op.module == "loss" and op.kind == "softmax")
+    assert words.sizes({}) == {"rows": 2 * 7, "length": 40}
 
 
 # --- optimizers and bookkeeping ---------------------------------------------------------------------------------
@@ -501,7 +638,8 @@ def test_every_shipped_network_has_a_step_or_says_why_not() -> None:
         binding = {n: int(v) for n, v in resolve_binding(made).items() if not made.symbols[n].ratio}
         ahead, whole_step = workload.macs(binding), made.macs(binding)
         assert ahead < whole_step <= 3 * ahead, name
-    reasons = ("its schedule generates token by token", "has no gradient that is known here")
+    reasons = ("its schedule generates token by token", "has no gradient that is known here",
+               "follow one another within one operator")  # fmt: skip
     assert all(any(reason in rule for reason in reasons) for rule in refused.values()), refused
     print(f"{len(find_workloads()) - len(refused)} shipped networks have a training step, {len(refused)} say why not")
 
@@ -525,6 +663,15 @@ def test_a_repeat_runs_back_as_often_as_forward() -> None:
         assert [p.name for p in made.schedule()] == [*ahead, *(f"{name}-backward" for name in ahead[::-1]), UPDATE]
 
 
+def test_calls_of_a_phase_run_back_in_the_opposite_order() -> None:
+    plain = load_network("paradnn-gru").built({})
+    phases = (Phase("both", (Call("embed"), Call("step"))), Phase("classify", (Call("logits"),)))
+    made = training_step(replace(plain, schedules={"once": phases}), "sgd").schedule()
+    assert [[call.graph for call in phase.calls] for phase in made] == [
+        ["embed", "step"], ["logits"], ["logits-backward"], ["step-backward", "embed-backward"], [UPDATE]
+    ]  # fmt: skip
+
+
 def test_repeated_weights_collect_their_gradients() -> None:
     made = load_network("paradnn-lstm", "sgd").built({})
     back = made.graphs["step-backward"]
@@ -533,6 +680,22 @@ def test_repeated_weights_collect_their_gradients() -> None:
     assert all(back.tensors[name].role is Role.STATE for name in collected)
     assert {op.inputs[0] for op in made.graphs[UPDATE].ops} == {
         "embeddings", "layer0.cell.weight", "layer0.cell.bias", "dense.weight", "dense.bias"}  # fmt: skip
+
+
+def test_weights_that_two_graphs_share_collect_their_gradients() -> None:
+    """A recurrent network whose last layer is its table, each in a graph that runs once."""
+    plain = load_network("paradnn-rnn").built({})
+    last = plain.graphs["logits"]
+    tensors = {n.replace("dense.weight", "embeddings"): replace(t, name=n.replace("dense.weight", "embeddings"))
+               for n, t in last.tensors.items()}  # fmt: skip
+    (dense,) = last.ops
+    read = (dense.inputs[0], "embeddings", *dense.inputs[2:])
+    tied = replace(last, tensors=tensors, ops=(replace(dense, inputs=read),))
+    made = training_step(replace(plain, graphs={**plain.graphs, "logits": tied}), "sgd")
+    for name in ("embed-backward", "logits-backward"):
+        (added,) = (op for op in made.graphs[name].ops if op.outputs == ("embeddings.gradient",))
+        assert added.attrs["function"] == "add" and "embeddings.gradient" in added.inputs
+    assert [op.inputs[0] for op in made.graphs[UPDATE].ops].count("embeddings") == 1
 
 
 def test_what_a_later_call_reads_is_handed_out_by_the_earlier_one() -> None:
@@ -559,11 +722,19 @@ def test_what_has_no_training_step_says_so() -> None:
     assert refusal(load_workload("gpt2-small")) == (
         "[training] --train: got 'gpt2-small'; this workload has no training step: its schedule generates token by "
         "token. Trace the network on whole sequences.")  # fmt: skip
+    assert refusal(step("fully connected", "adam")) == (
+        "[training] --train: got 'net-training'; this workload has no training step: it is one already, with adam. "
+        "Leave out --train.")  # fmt: skip
     assert "the operator hidden.luts (lut_network) has no gradient" in refusal(load_workload("mnist-classifier-luts"))
     graph = trace(Net(lambda _, x: torch.relu(x)), (torch.ones(2, 3),))
     assert refusal(whole(graph)) == (
         "[training] --train: got 'net'; this workload has no training step: it has no weights that a gradient "
         "reaches. Train a network of floats.")  # fmt: skip
+    net = Net(lambda n, x: n.dense(n.cells(x)[0]), cells=nn.LSTM(8, 12), dense=nn.Linear(12, 5))
+    assert refusal(whole(trace(net, (torch.ones(5, 3, 8),), trained=False))) == (
+        "[training] --train: got 'net'; this workload has no training step: the steps of cells.lstm.l0.hidden follow "
+        "one another within one operator, which hides the states between them. Write its cell out of products and "
+        "functions, and repeat one step of it, as the family paradnn-lstm does.")  # fmt: skip
     assert refusal(forward("fully connected"), "adm") == (
         "[optimizer] --optimizer: got 'adm'; must be one of sgd, momentum, rmsprop, adam."
     )

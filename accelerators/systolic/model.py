@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from accelerators.systolic import hardware, lowering, resident, tasks, training
+from accelerators.systolic import hardware, lowering, mapping, resident, tasks, training
 from accelerators.systolic.design import Design
 from hwsim.dram import peak_bits_per_s
 from hwsim.model import Parts, Program, Violation
@@ -32,6 +32,7 @@ class SystolicModel:
     Counts = tasks.Counts
     kernels: ClassVar[Mapping[type, Any]] = {
         tasks.Product: tasks.count_product,
+        tasks.MappedProduct: tasks.count_mapped,
         tasks.Stream: tasks.count_stream,
         tasks.Lookup: tasks.count_lookup,
         tasks.Overhead: tasks.count_overhead,
@@ -46,6 +47,7 @@ class SystolicModel:
         tasks.Values: tasks.value_bits,
     }
     accuracy: ClassVar[Mapping[str, str]] = {"": UNVALIDATED}
+    mapping: ClassVar[Any] = mapping.SPACE
     machine = staticmethod(hardware.machine)
     price = staticmethod(hardware.price)
     static_w = staticmethod(hardware.static_w)

@@ -10,7 +10,17 @@ from typing import Annotated, NamedTuple
 
 from accelerators.systolic.array import free_pace, pace
 from accelerators.systolic.design import Design
-from accelerators.systolic.tiling import Folds, array_blocks, choose, fold_cycles, moved, pieces, tile_folds, trips
+from accelerators.systolic.tiling import (
+    Folds,
+    Tile,
+    array_blocks,
+    choose,
+    fold_cycles,
+    moved,
+    pieces,
+    tile_folds,
+    trips,
+)
 from hwsim.model import Action, Chunks, Drain, Runs, Traffic, Work
 from hwsim.pure import ceil_div, pure
 
@@ -74,6 +84,16 @@ class Product(NamedTuple):
     fused: int
     handed_in: int
     handed_out: int
+
+
+class MappedProduct(NamedTuple):
+    """A product in tiles that somebody chose, of the rows that one core works on (`hwsim map`)."""
+
+    product: Product
+    tile_m: int
+    tile_n: int
+    tile_k: int
+    order: int
 
 
 class Stream(NamedTuple):
@@ -264,14 +284,38 @@ def on_lanes(
 @pure
 def count_product(design: Design, task: Product) -> Counts:
     """Products in the tiles that `choose` takes, on all cores."""
-    m, n, k = task.m, task.n, task.k
-    if min(task.batch, m, n, k) < 1:
+    if min(task.batch, task.m, task.n, task.k) < 1:
         return waited(0, 0, 0)
-    s = shared(design, task.batch, m)
+    s = shared(design, task.batch, task.m)
+    unique = unique_share(task, s)
+    copies = max(1, s.active * s.copies // s.split)
+    tile = choose(design, s.rows, task.n, task.k, unique, task.halo, s.active, copies)
+    return count_in_tiles(design, task, tile)
+
+
+@pure
+def unique_share(task: Product, s: Share) -> int:
+    """Different elements of the inputs of the rows that one core works on."""
     unique = ceil_div(task.unique, s.split)
     if s.split > 1 and unique > 0:
         unique = unique + task.halo
-    tile = choose(design, s.rows, n, k, unique, task.halo, s.active, max(1, s.active * s.copies // s.split))
+    return unique
+
+
+@pure
+def count_mapped(design: Design, task: MappedProduct) -> Counts:
+    """Products in the tiles that the task names, on all cores."""
+    if min(task.product.batch, task.product.m, task.product.n, task.product.k) < 1:
+        return waited(0, 0, 0)
+    return count_in_tiles(design, task.product, Tile(task.tile_m, task.tile_n, task.tile_k, task.order))
+
+
+@pure
+def count_in_tiles(design: Design, task: Product, tile: Tile) -> Counts:
+    """Products in these tiles, on all cores."""
+    m, n, k = task.m, task.n, task.k
+    s = shared(design, task.batch, m)
+    unique = unique_share(task, s)
     t = trips(s.rows, n, k, tile.tile_m, tile.tile_n, tile.tile_k, tile.order)
     f = tile_folds(design, s.rows, n, k, tile, t)
     own = moved(design, s.rows, n, k, tile, t, f, unique, task.halo)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import checks, collect, environments, ours, report, sweep
-from benchmarks.peers.cases import HERE, VERSIONS, Case, Limits, Store, cases, measure_all
+from benchmarks.peers.cases import HERE, VERSIONS, Case, Limits, Store, cases, measure_all, start_up
 from benchmarks.peers.work import ARRAYS, NETWORKS
 from hwsim.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
 
@@ -35,6 +35,8 @@ def run(options: argparse.Namespace) -> None:
     interpreters = {tool: environments.interpreter(options.envs, tool) for tool in options.tools}
     store.put("machine", collect.machine())
     store.put("packages", {tool: environments.packages(options.envs, tool) for tool in options.tools})
+    for tool, interpreter in interpreters.items():
+        store.put(collect.start_key(tool), start_up(tool, interpreter, options.results / "start.log"))
     for name, like, side in itertools.product(options.networks, options.tools, options.arrays):
         store.put(collect.our_key(name, like, side), measured(name, like, side))
     wanted = cases(options.tools, options.networks, options.arrays) + small_cases(options)

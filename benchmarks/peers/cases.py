@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.peers import process, scalesim, zigzag
 from benchmarks.peers.work import ARRAYS, NETWORKS, Product
+from hwsim.errors import Where, bad_input
 
 HERE = Path(__file__).parent
 SCALESIM, ZIGZAG = "scalesim", "zigzag"
@@ -80,11 +81,19 @@ class Store:
     def get(self, key: str) -> dict[str, Any] | None:
         """The record of a case, or None."""
         path = self.folder / f"{key}.json"
-        return json.loads(path.read_text()) if path.exists() else None
+        try:
+            return json.loads(path.read_text()) if path.exists() else None
+        except (OSError, ValueError) as error:
+            raise bad_input("peer-results", str(error), "this record cannot be read", "Remove it, and measure again.",
+                            Where(str(path))) from error  # fmt: skip
 
     def put(self, key: str, record: Mapping[str, Any]) -> None:
         """Keep a record; whoever reads meanwhile sees the old one or the new one."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise bad_input("peer-results", error.strerror, "records cannot be kept here", "Name another folder.",
+                            Where(str(self.folder), key="--results")) from error  # fmt: skip
         with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".part", delete=False) as file:
             json.dump(record, file, indent=1, sort_keys=True)
         os.replace(file.name, self.folder / f"{key}.json")
@@ -96,6 +105,15 @@ class Limits:
 
     time_s: float = 900
     memory_bits: int = 12 << 33
+
+
+STARTS = 3
+
+
+def start_up(tool: str, interpreter: Path, log: Path) -> dict[str, float]:
+    """Processor time that a tool takes to start and to do nothing: the least of several."""
+    used = [process.run([interpreter, "-I", HERE / f"drive_{tool}.py"], log) for _ in range(STARTS)]
+    return {"cpu_s": min(usage.cpu_s for usage in used)}
 
 
 def measure(case: Case, interpreter: Path, limits: Limits) -> dict[str, Any]:

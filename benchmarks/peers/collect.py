@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.peers import checks, compare, zigzag
 from benchmarks.peers.cases import DATAFLOW, SCALESIM, VERSIONS, Case, Store
 from benchmarks.peers.work import ARRAYS, NETWORKS, Product
+from hwsim.errors import Where, bad_input
 
 RESULTS = Path(__file__).parent / "results.json"
 SCHEMA = "hwsim/peers/1"
@@ -19,12 +20,13 @@ Record = Mapping[str, Any]
 
 
 def everything(store: Store) -> dict[str, Any]:
-    """All that was measured, in the form of results.json. Raises KeyError for what was not."""
+    """All that was measured, in the form of results.json. Raises InputError for what was not."""
     products = {name: network.products() for name, network in NETWORKS.items()}
     return {
         "schema": SCHEMA,
         "machine": _kept(store, "machine"),
         "packages": _kept(store, "packages"),
+        "start_s": {tool: _kept(store, start_key(tool))["cpu_s"] for tool in VERSIONS},
         "networks": {name: _network(name, products[name]) for name in NETWORKS},
         "peers": [of_network(store, tool, name, products[name], side)
                   for tool in VERSIONS for name in NETWORKS for side in ARRAYS],
@@ -40,10 +42,16 @@ def our_key(network: str, like: str, side: int) -> str:
     return f"hwsim-{network}-like-{like}-{side}"
 
 
+def start_key(tool: str) -> str:
+    """Under which the time is kept that a tool takes to start."""
+    return f"start-{tool}"
+
+
 def _kept(store: Store, key: str) -> dict[str, Any]:
     record = store.get(key)
     if record is None:
-        raise KeyError(key)
+        raise bad_input("peer-results", key, "this was not measured",
+                        "Run: python -m benchmarks.peers run, then sweep.", Where(str(store.folder)))  # fmt: skip
     return record
 
 
@@ -66,7 +74,9 @@ def _network(name: str, products: Iterable[Product]) -> dict[str, Any]:
 
 def of_network(store: Store, tool: str, name: str, products: Iterable[Product], side: int) -> dict[str, Any]:
     """A peer's figures of a whole network. Time and energy of each distinct product are measured once; `whole_cpu_s`
-    is what the tool would take that works through every equal one, as both do: computed, not measured."""
+    is what one process of the tool would take that works through every equal one, as both do: computed, not measured.
+    It starts once: what a process takes to start is counted once."""
+    start = _kept(store, start_key(tool))["cpu_s"]
     pairs = [(p, _kept(store, Case(tool, side, side, DATAFLOW, p).key)) for p in products]
     answered = [(p, record) for p, record in pairs if record["answer"]]
     used = [record["usage"] for _, record in pairs]
@@ -75,7 +85,7 @@ def of_network(store: Store, tool: str, name: str, products: Iterable[Product], 
         "answered": len(answered), "distinct": len(pairs),
         "refused": {p.name: record["usage"]["status"] for p, record in pairs if not record["answer"]},
         "wall_s": round(sum(u["wall_s"] for u in used), 2), "cpu_s": round(sum(u["cpu_s"] for u in used), 2),
-        "whole_cpu_s": round(sum(_repeats(tool, p) * r["usage"]["cpu_s"] for p, r in pairs), 1),
+        "whole_cpu_s": round(start + sum(_repeats(tool, p) * max(0, r["usage"]["cpu_s"] - start) for p, r in pairs), 1),
         "peak_bits": max(u["peak_bits"] for u in used),
     }  # fmt: skip
     return row | (_scalesim(answered, side) if tool == SCALESIM else _zigzag(answered, side))

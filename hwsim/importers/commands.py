@@ -54,6 +54,67 @@ def scalesim_command(
     return _finish(found, out_design, out_workload, as_json=as_json)
 
 
+@import_command.command("zigzag")
+@click.argument("hardware", type=_FILE, metavar="HARDWARE.yaml")
+@click.argument("workload", type=_FILE, metavar="WORKLOAD")
+@click.option("--mapping", type=_FILE, metavar="MAPPING.yaml", help="Says which loops run on which axis of the array.")
+@click.option("--dram", metavar="PART", help="The DRAM part; the clock is made for its peak.")
+@_outputs
+def zigzag_command(
+    hardware: Path, workload: Path, mapping: Path | None, dram: str | None, out_design: Path | None,
+    out_workload: Path | None, as_json: bool,
+) -> int:  # fmt: skip
+    """ZigZag 3.9: an accelerator, and a workload in YAML or ONNX."""
+    from hwsim.importers.zigzag import read_zigzag
+
+    _check_outputs(out_design, out_workload)
+    return _finish(read_zigzag(hardware, workload, mapping, dram), out_design, out_workload, as_json=as_json)
+
+
+@import_command.command("timeloop")
+@click.argument("architecture", type=_FILE, metavar="ARCH.yaml")
+@click.argument("problem", type=_FILE, metavar="PROBLEM.yaml")
+@click.option("--dataflow", required=True, type=click.Choice(["ws", "os", "is"]),
+              help="What stays in the array; Timeloop's mapper chooses it, a design has one.")  # fmt: skip
+@click.option("--dram", metavar="PART", help="The DRAM part in place of Timeloop's DRAM.")
+@_outputs
+def timeloop_command(
+    architecture: Path, problem: Path, dataflow: str, dram: str | None, out_design: Path | None,
+    out_workload: Path | None, as_json: bool,
+) -> int:  # fmt: skip
+    """Timeloop v4: an architecture of one flat hierarchy, and a problem."""
+    from hwsim.importers.timeloop import read_timeloop
+
+    _check_outputs(out_design, out_workload)
+    return _finish(read_timeloop(architecture, problem, dataflow, dram), out_design, out_workload, as_json=as_json)
+
+
+@import_command.command("onnx")
+@click.argument("model", type=_FILE, metavar="MODEL")
+@click.option("--bind", "bindings", multiple=True, metavar="NAME=NUMBER", help="Fix an open dimension of the model.")
+@click.option("--out", "out_workload", type=_OUT, metavar="W.json", help="Write the workload here.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+def onnx_command(model: Path, bindings: tuple[str, ...], out_workload: Path | None, as_json: bool) -> int:
+    """An ONNX model: its graph with inferred shapes. Weights' values are not read."""
+    from hwsim.importers.onnx_model import read_onnx
+
+    _check_outputs(None, out_workload)
+    return _finish(read_onnx(model, _bound(bindings)), None, out_workload, as_json=as_json)
+
+
+def _bound(bindings: tuple[str, ...]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for text in bindings:
+        name, equals, number = text.partition("=")
+        if not equals or not (number.isascii() and number.isdigit()) or len(number) > _DIGITS or name in found:
+            raise bad_input("bind", text, "must read NAME=NUMBER, each name once", key="--bind")
+        found[name] = int(number)
+    return found
+
+
+_DIGITS = 18
+
+
 def _check_outputs(design: Path | None, workload: Path | None) -> None:
     if design is not None and design.suffix not in (".yaml", ".yml"):
         raise bad_input("out", str(design), "designs are files in .yaml", key="--out-design")

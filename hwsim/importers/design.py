@@ -116,7 +116,7 @@ def _check(text: str, values: Mapping[str, Value]) -> None:
 
 def _moved(problem: Problem, values: Mapping[str, Value]) -> Problem:
     """A problem of the design at the place that its value came from."""
-    value = values.get(problem.where.key)
+    value = values.get(problem.where.key.removesuffix(".value"))
     if value is None or value.where is None:
         return problem
     return Problem(problem.code, value.where, problem.got, problem.rule, problem.remedy)

@@ -114,6 +114,8 @@ def random_tasks(tasks: Sequence[Any], seed: int) -> Iterator[Any]:
 
 
 def _moved(rng: random.Random, value: Any) -> Any:
+    if isinstance(value, tuple):
+        return type(value)(*(_moved(rng, part) for part in value))
     if isinstance(value, bool | IntEnum) or rng.random() < 0.3:
         return value
     if isinstance(value, float):

@@ -15,33 +15,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import ir as llvm  # type: ignore[import-untyped]
 from numba import types
 from numba.core import ir
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
-from numba.core.untyped_passes import IRProcessing
 from numba.extending import intrinsic, overload, register_jitable
 
 from hwsim.timing.constructors import SpellOutConstructors, assign_new, replace_value
+from hwsim.timing.linking import PartCompiler, WholeCompiler
 
 MIN_INT = -(2**63)
 TOO_LARGE = "an integer left 64 bits"
-
-
-def checked_add(a: Any, b: Any) -> Any:
-    """a + b, raising OverflowError in compiled code where integers leave 64 bits; so for the functions below."""
-    return a + b
-
-
-def checked_sub(a: Any, b: Any) -> Any:
-    """a - b."""
-    return a - b
-
-
-def checked_mul(a: Any, b: Any) -> Any:
-    """a * b."""
-    return a * b
 
 
 def checked_pow(a: Any, b: Any) -> Any:
@@ -64,67 +47,52 @@ def checked_ceil(x: Any) -> int:
     return math.ceil(x)  # type: ignore[no-any-return]
 
 
-CHECKED_OPERATORS: dict[Any, Callable[..., Any]] = {
+# --- integer + - * with the processor's overflow flag -----------------------------------------------------------
+
+
+def _raise_overflow(context: Any, builder: Any, beyond: Any) -> None:
+    with builder.if_then(beyond, likely=False):
+        context.call_conv.return_user_exc(builder, OverflowError, (TOO_LARGE,))
+
+
+def _checked(plain: Callable[..., Any], instruction: str) -> Any:
+    """An intrinsic: for two integers, the LLVM instruction `llvm.*.with.overflow` and its flag; else as `plain`.
+
+    The smallest 64-bit integer counts as overflow too: its negation and its quotient by -1 would leave 64 bits.
+    """
+
+    def exact(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pair = getattr(builder, instruction)(*args)
+        value = builder.extract_value(pair, 0)
+        least = builder.icmp_signed("==", value, value.type(MIN_INT))
+        _raise_overflow(context, builder, builder.or_(builder.extract_value(pair, 1), least))
+        return value
+
+    def as_plain(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_function(plain, signature)(builder, args)
+
+    @intrinsic
+    def checked(typing_context: Any, a: Any, b: Any) -> Any:
+        if isinstance(a, types.Integer) and isinstance(b, types.Integer):
+            return types.int64(types.int64, types.int64), exact
+        return typing_context.resolve_function_type(plain, (a, b), {}), as_plain
+
+    return checked
+
+
+checked_add = _checked(operator.add, "sadd_with_overflow")
+"""a + b, raising OverflowError in compiled code where integers leave 64 bits; so for the two below."""
+checked_sub = _checked(operator.sub, "ssub_with_overflow")
+checked_mul = _checked(operator.mul, "smul_with_overflow")
+
+
+CHECKED_OPERATORS: dict[Any, Any] = {
     operator.add: checked_add,
     operator.sub: checked_sub,
     operator.mul: checked_mul,
     operator.pow: checked_pow,
 }
 CHECKED_CALLS: dict[Any, Callable[..., Any]] = {int: checked_int, math.floor: checked_floor, math.ceil: checked_ceil}
-
-
-def _with_flag(instruction: str) -> Any:
-    """An intrinsic (a, b) -> (result, whether it overflowed) from an LLVM `llvm.*.with.overflow` instruction."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pair = getattr(builder, instruction)(*args)
-        flag = builder.zext(builder.extract_value(pair, 1), llvm.IntType(64))
-        return context.make_tuple(builder, signature.return_type, (builder.extract_value(pair, 0), flag))
-
-    @intrinsic
-    def flagged(typing_context: Any, a: Any, b: Any) -> Any:
-        return types.UniTuple(types.int64, 2)(types.int64, types.int64), generate
-
-    return flagged
-
-
-def _both_integers(a: Any, b: Any) -> bool:
-    return isinstance(a, types.Integer) and isinstance(b, types.Integer)
-
-
-def _register(checked: Callable[..., Any], instruction: str, plain: Callable[..., Any]) -> None:
-    """Give `checked` its compiled meaning: flagged for two integers, `plain` for anything else.
-
-    The smallest 64-bit integer counts as overflow too: its negation and its quotient by -1 would leave 64 bits.
-    """
-    flagged = _with_flag(instruction)
-
-    def exact(a: Any, b: Any) -> Any:
-        value, overflowed = flagged(np.int64(a), np.int64(b))
-        if overflowed or value == MIN_INT:
-            raise OverflowError(TOO_LARGE)
-        return value
-
-    @overload(checked)
-    def choose(a: Any, b: Any) -> Any:
-        return exact if _both_integers(a, b) else plain
-
-
-def _plain_add(a: Any, b: Any) -> Any:
-    return a + b
-
-
-def _plain_sub(a: Any, b: Any) -> Any:
-    return a - b
-
-
-def _plain_mul(a: Any, b: Any) -> Any:
-    return a * b
-
-
-_register(checked_add, "sadd_with_overflow", _plain_add)
-_register(checked_sub, "ssub_with_overflow", _plain_sub)
-_register(checked_mul, "smul_with_overflow", _plain_mul)
 
 
 @overload(checked_pow)
@@ -140,7 +108,7 @@ def _choose_pow(a: Any, b: Any) -> Any:
     def float_power(a: Any, b: Any) -> Any:
         return a**b
 
-    return power if _both_integers(a, b) else float_power
+    return power if isinstance(a, types.Integer) and isinstance(b, types.Integer) else float_power
 
 
 @register_jitable
@@ -187,34 +155,31 @@ def _replaced(statement: Any, scope: Any, func_ir: Any) -> list[Any]:
     if checked is None:
         return [statement]
     loc, operands = statement.loc, (statement.value.lhs, statement.value.rhs)
-    load = assign_new(ir.Global(checked.__name__, checked, loc), "$checked", scope, loc, func_ir)
+    load = assign_new(ir.Global("checked", checked, loc), "$checked", scope, loc, func_ir)
     replace_value(statement, ir.Expr.call(load.target, operands, (), loc), func_ir)
     return [load, statement]
 
 
-def _checked_operator(statement: Any) -> Callable[..., Any] | None:
+def _checked_operator(statement: Any) -> Any:
     expression = getattr(statement, "value", None)
     if not isinstance(expression, ir.Expr) or expression.op not in ("binop", "inplace_binop"):
         return None
     return CHECKED_OPERATORS.get(expression.fn if expression.op == "binop" else expression.immutable_fn)
 
 
-class WrappingCompiler(CompilerBase):  # type: ignore[misc]
-    """numba's compiler, with NamedTuple constructors as in Python."""
+class WrappingPart(PartCompiler):
+    """numba's compiler of parts, with NamedTuple constructors as in Python."""
 
-    def define_pipelines(self) -> list[Any]:
-        pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        self.add_passes(pipeline)
-        pipeline.finalize()
-        return [pipeline]
-
-    def add_passes(self, pipeline: Any) -> None:
-        pipeline.add_pass_after(SpellOutConstructors, IRProcessing)
+    added = (SpellOutConstructors,)
 
 
-class CheckedCompiler(WrappingCompiler):
-    """The same, with integer arithmetic that raises OverflowError."""
+class CheckedPart(PartCompiler):
+    """The same as `WrappingPart`, with integer arithmetic that raises OverflowError."""
 
-    def add_passes(self, pipeline: Any) -> None:
-        super().add_passes(pipeline)
-        pipeline.add_pass_after(CheckArithmetic, IRProcessing)
+    added = (SpellOutConstructors, CheckArithmetic)
+
+
+class CheckedCompiler(WholeCompiler):
+    """The same for wholes."""
+
+    added = (SpellOutConstructors, CheckArithmetic)

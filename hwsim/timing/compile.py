@@ -31,7 +31,8 @@ from numba.core.errors import NumbaError
 
 from hwsim.pure import clog2, is_pure, isqrt
 from hwsim.timing import recurrence
-from hwsim.timing.checked import CHECKED_CALLS, CheckedCompiler, WrappingCompiler
+from hwsim.timing.checked import CHECKED_CALLS, CheckedCompiler, CheckedPart, WrappingPart
+from hwsim.timing.linking import LinkedCompiler, PartCompiler, WholeCompiler
 
 OK, ZERO_DIVISION, OVERFLOW = range(3)
 """Status of a row: computed; a divisor was zero; an integer left 64 bits."""
@@ -40,11 +41,27 @@ BUILTINS = frozenset({"min", "max", "abs", "range", "int", "float", "bool", "len
 MATH = frozenset({"ceil", "cos", "exp", "floor", "log", "log10", "log1p", "log2", "pow", "sin", "sqrt", "tanh"})
 REFUSED_OPERATORS = frozenset({"<<", "<<=", "@", "@="})
 
-CHECKED: dict[str, Any] = {"pipeline_class": CheckedCompiler, "error_model": "python", "nogil": True}
-WRAPPING: dict[str, Any] = {"pipeline_class": WrappingCompiler, "error_model": "python", "nogil": True}
-# Without numba's reference counts, which are half a microsecond a step here: nothing in the recurrence allocates.
-ENGINE: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
-KEPT_ENGINE = ENGINE | {"cache": True}
+# Without numba's reference counts, which are half a microsecond a step in the recurrence: nothing here allocates.
+_PYTHON: dict[str, Any] = {"error_model": "python", "nogil": True, "_nrt": False}
+_FAST: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
+CHECKED = _PYTHON | {"pipeline_class": CheckedCompiler}
+CHECKED_PART = _PYTHON | {"pipeline_class": CheckedPart}
+WRAPPING_PART = _PYTHON | {"pipeline_class": WrappingPart}
+ENGINE_PART = _FAST | {"pipeline_class": PartCompiler}
+KEPT_ENGINE = _FAST | {"pipeline_class": LinkedCompiler, "cache": True}
+ENGINE = _FAST | {"pipeline_class": WholeCompiler}
+LOOP = _PYTHON | {"pipeline_class": WholeCompiler}
+"""Options of what walks over rows and catches the errors of each."""
+
+_PART_OF = {
+    id(CHECKED): CHECKED_PART,
+    id(CHECKED_PART): CHECKED_PART,
+    id(WRAPPING_PART): WRAPPING_PART,
+    id(ENGINE_PART): ENGINE_PART,
+    id(KEPT_ENGINE): ENGINE_PART,
+    id(ENGINE): ENGINE_PART,
+}
+"""How what a function calls is compiled."""
 
 _built: dict[tuple[Any, int], Any] = {}
 
@@ -65,10 +82,15 @@ def compile_pure(function: Callable[..., Any]) -> Any:
     return _rebuild(function, CHECKED, ())
 
 
-def compile_engine(function: Callable[..., Any]) -> Any:
-    """`function`, marked @pure, over arrays and without checks: for the engine's own loops, whose integers are known to
-    stay within 64 bits and which allocate nothing. Raises TypeError as `compile_pure` does."""
-    return _rebuild(function, ENGINE, ())
+def pure_part(function: Callable[..., Any]) -> Any:
+    """`function`, marked @pure, for compiled code to call: as `compile_pure`, but Python must not call it."""
+    return _rebuild(function, CHECKED_PART, ())
+
+
+def engine_part(function: Callable[..., Any]) -> Any:
+    """`function`, marked @pure, for compiled code to call, over arrays and without checks: for the engine's own loops,
+    whose integers are known to stay within 64 bits. Raises TypeError as `compile_pure` does."""
+    return _rebuild(function, ENGINE_PART, ())
 
 
 def names_read(function: Callable[..., Any]) -> frozenset[str]:
@@ -101,8 +123,8 @@ def _rebuild(function: Any, options: dict[str, Any], callers: tuple[Any, ...]) -
             _built[key] = numba.njit(**options)(_QUICK[function])
             return _built[key]
         _check_form(function)
-        used = dict(_globals_used(function.__code__))
-        names = {name: _compilable(function, line, name, options, (*callers, function)) for name, line in used.items()}
+        used, inside = dict(_globals_used(function.__code__)), _PART_OF[id(options)]
+        names = {name: _compilable(function, line, name, inside, (*callers, function)) for name, line in used.items()}
         known = {name: value for name, value in names.items() if value is not getattr(builtins, name, None)}
         _built[key] = _jit(function, {**known, "__builtins__": builtins}, options)
     return _built[key]
@@ -183,7 +205,7 @@ def _compilable(function: Any, line: int, name: str, options: dict[str, Any], ca
     if value is missing:
         _refuse(function, line, f"uses the name {name!r}, which is not defined")
     if _is_known_call(name, value):
-        return CHECKED_CALLS.get(value, value) if options is CHECKED else value
+        return CHECKED_CALLS.get(value, value) if options is CHECKED_PART else value
     if isinstance(value, FunctionType):
         if not is_pure(value):
             _refuse(function, line, f"calls {name}, which is not marked @pure")
@@ -291,7 +313,7 @@ def _check_counts(count: Callable[..., Any], compiled: Any, designs: Any, tasks:
 
 
 def _over_table(count: Any) -> Any:
-    @numba.njit(nogil=True)
+    @numba.njit(**LOOP)
     def drive(designs: Any, tasks: Any, out: Any, status: Any) -> None:
         for i in range(len(designs)):
             for j in range(len(tasks)):
@@ -308,7 +330,7 @@ def _over_table(count: Any) -> Any:
 
 
 def _over_failures(count: Any) -> Any:
-    @numba.njit(nogil=True)
+    @numba.njit(**LOOP)
     def drive(designs: Any, tasks: Any, failed: Any, status: Any) -> None:
         for k in range(len(failed)):
             i, j = failed[k, 0], failed[k, 1]
@@ -325,7 +347,7 @@ class Table:
 
     def __init__(self, count: Callable[..., Any]) -> None:
         self.count = count
-        self._compiled = compile_pure(count)
+        self._compiled = pure_part(count)
         self._all = _over_table(self._compiled)
         self._failures: Any = None
 
@@ -349,7 +371,7 @@ class Table:
     def _tell_apart(self, designs: Any, tasks: Any, status: Any) -> None:
         """Failed rows fail again with wrapping integers when a divisor is zero: only then was it not the overflow."""
         if self._failures is None:
-            self._failures = _over_failures(_rebuild(self.count, WRAPPING, ()))
+            self._failures = _over_failures(_rebuild(self.count, WRAPPING_PART, ()))
         self._failures(designs, tasks, np.argwhere(status == OVERFLOW), status)
 
 

@@ -28,7 +28,8 @@ from hwsim.memory import latency_ps, level_ps
 from hwsim.pure import cycles_to_ps, pure
 from hwsim.timing import recurrence
 from hwsim.timing.checked import checked_add
-from hwsim.timing.compile import CHECKED, compile_engine, compile_pure, compiled_recurrence
+from hwsim.timing.compile import CHECKED_PART, LOOP, compiled_recurrence, engine_part, pure_part
+from hwsim.timing.linking import PartCompiler
 from hwsim.timing.recurrence import Column, pipeline
 
 T_LOAD, T_LOAD_PS, T_LEAD, T_UNIT, T_WORK, T_DRAIN, T_STORE, T_STORE_PS, T_CHUNKS = range(9)
@@ -41,12 +42,12 @@ NOT_SERIAL = -2
 LARGEST_SPAN_PS = 2.0**62
 """Time can only leave 64 bits where all durations of a program together come near it."""
 
-ROW: dict[str, Any] = CHECKED | {"_nrt": False}
+ROW: dict[str, Any] = CHECKED_PART
 """Options of what handles one design: checked arithmetic, errors raised."""
 INLINED: dict[str, Any] = ROW | {"inline": "always"}
 """Options of the small parts of a task's time: calls would cost as much as what they do."""
-LOOP: dict[str, Any] = {"error_model": "python", "nogil": True, "_nrt": False}
-"""Options of what walks over designs and catches the errors of each."""
+PART: dict[str, Any] = LOOP | {"pipeline_class": PartCompiler}
+"""Options of the parts of loops, whose integers are known to stay within 64 bits."""
 
 
 # --- one pure function over the designs -------------------------------------------------------------------------
@@ -60,7 +61,7 @@ def machine_driver(machine: Callable[..., Any], places: tuple[tuple[int, int], .
     units   int64[designs, units, fields of Unit]
     levels  int64[designs, levels, fields of MemoryLevel]
     """
-    built = compile_pure(machine)
+    built = pure_part(machine)
     write = _written(places)
 
     @numba.njit(**LOOP)
@@ -93,11 +94,11 @@ def _field_writer(field: int, at: int, is_level: bool, before: Any) -> Any:
         for k in range(len(row)):
             units[i, at, k] = row[k]
 
-    own = numba.njit(**LOOP)(to_level if is_level else to_unit)
+    own = numba.njit(**PART)(to_level if is_level else to_unit)
     if before is None:
         return own
 
-    @numba.njit(**LOOP)
+    @numba.njit(**PART)
     def both(machine: Any, units: Any, levels: Any, i: Any) -> None:
         before(machine, units, levels, i)
         own(machine, units, levels, i)
@@ -108,7 +109,7 @@ def _field_writer(field: int, at: int, is_level: bool, before: Any) -> Any:
 @cache
 def amounts_driver(function: Callable[..., Any]) -> Any:
     """drive(designs, reps, parts, out, status): the numbers that function(design, parts) answers with, in row g."""
-    built = compile_pure(function)
+    built = pure_part(function)
 
     @numba.njit(**LOOP)
     def drive(designs: Any, reps: Any, parts: Any, out: Any, status: Any) -> None:
@@ -126,7 +127,7 @@ def amounts_driver(function: Callable[..., Any]) -> Any:
 @cache
 def holding_driver(bits: Callable[..., Any]) -> Any:
     """drive(designs, reps, holdings, columns, out, status): bits(design, holding) into out[g, columns[h]]."""
-    built = compile_pure(bits)
+    built = pure_part(bits)
 
     @numba.njit(**LOOP)
     def drive(designs: Any, reps: Any, holdings: Any, columns: Any, out: Any, status: Any) -> None:
@@ -146,7 +147,7 @@ def holding_driver(bits: Callable[..., Any]) -> Any:
 
 def _cycles_part(field: int, unit: int) -> Any:
     """Picoseconds of one field of cycles."""
-    to_ps = compile_pure(cycles_to_ps)
+    to_ps = pure_part(cycles_to_ps)
 
     @numba.njit(**INLINED)
     def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
@@ -158,7 +159,7 @@ def _cycles_part(field: int, unit: int) -> Any:
 
 def _traffic_part(field: int, runs: int, level: int, write: int) -> Any:
     """Picoseconds one field of traffic holds its port: `hwsim.demand.traffic_ps`."""
-    held = compile_pure(level_ps)
+    held = pure_part(level_ps)
     counted = runs if runs >= 0 else field
     floor = 1 if runs >= 0 else 0
 
@@ -279,7 +280,7 @@ def task_timer(columns: Layout) -> Any:
     load_of = _named(_of_kind(columns, LOAD), -1, last=False)
     store_of = _named(_of_kind(columns, STORE), -1, last=False)
     chunks_of = _count_or_one([f for f, _ in _of_kind(columns, CHUNKS_KIND)])
-    latency = compile_pure(latency_ps)
+    latency = pure_part(latency_ps)
 
     @numba.njit(**ROW)
     def timer(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
@@ -299,7 +300,7 @@ def task_timer(columns: Layout) -> Any:
 
 def _counter(count: Callable[..., Any]) -> Any:
     """count_all(design, tasks, times_run, counts, totals): every task's counts, and their sums over the program."""
-    built = compile_pure(count)
+    built = pure_part(count)
 
     @numba.njit(**ROW)
     def count_all(design: Any, tasks: Any, times_run: Any, counts: Any, totals: Any) -> None:
@@ -539,7 +540,7 @@ UNKNOWN, SERIAL, LOADING, STORING = range(4)
 """How the end of a program is found: not at all; as a sum; step by step; step by step with stores."""
 
 
-@numba.njit(**LOOP)
+@numba.njit(**PART)
 def _way(picked: Any, rows: Rows, chained: int) -> int:
     """Which of the ways above serves a design whose row of kind k is picked[k]; UNKNOWN where a row failed or times
     might leave 64 bits."""
@@ -560,7 +561,7 @@ def _way(picked: Any, rows: Rows, chained: int) -> int:
     return STORING if moves > 1 else LOADING
 
 
-@numba.njit(**LOOP)
+@numba.njit(**PART)
 def _add_sums(picked: Any, rows: Rows, out: Any) -> None:
     for c in range(3):
         out[c] = 0
@@ -578,7 +579,7 @@ def finish_serial(picked: Any, rows: Rows, chained: int, out: Any, status: Any) 
             status[i] = FAILED
 
 
-@numba.njit(**LOOP)
+@numba.njit(**PART)
 def _gather(picked: Any, rows: Rows, times: Any) -> None:
     """The times of one design's tasks, from the rows of their kinds."""
     for k in range(len(picked)):
@@ -588,7 +589,7 @@ def _gather(picked: Any, rows: Rows, times: Any) -> None:
                 times[rows.first[k] + j, c] = rows.times[at + j * TIME_COLUMNS + c]
 
 
-@numba.njit(**LOOP)
+@numba.njit(**PART)
 def _fill_steps(order: Order, times: Any, steps: recurrence.Steps) -> None:
     for i in range(len(order.task)):
         t = order.task[i]
@@ -613,9 +614,9 @@ def finish_driver() -> Any:
     out     int64[designs, 3]: picoseconds until the program, the first token and the last token are done
     """
     whole = compiled_recurrence()
-    without_stores = compile_engine(finish_without_stores)
+    without_stores = engine_part(finish_without_stores)
 
-    @numba.njit(**LOOP)
+    @numba.njit(**PART)
     def latest(steps: Any, done: Any) -> Any:
         end = 0
         for k in range(len(steps)):

@@ -178,7 +178,8 @@ def _transposed(call: Call) -> Cost:
     """A transposed convolution whose windows do not overlap: every pixel by the whole kernel, laid side by side."""
     space = len(call.shape("weight")) - 2
     kernel = [int(size) for size in call.shape("weight")[2:]]
-    plain = all(_pairwise(call[name], space) == [0] * space for name in ("padding", "output_padding"))
+    usual = {"padding": 0, "output_padding": 0, "dilation": 1}
+    plain = all(_pairwise(call[name], space) == [value] * space for name, value in usual.items())
     if call["groups"] != 1 or not plain or _pairwise(call["stride"], space) != kernel:
         raise Unsupported(TRANSPOSED)
     *lead, k = shape(call["input"])[:-space]
@@ -255,7 +256,7 @@ def _edges(pad: Node) -> tuple[int, int, int, int]:
     return left, right, top, bottom
 
 
-TRANSPOSED = "transposed convolutions are modelled without groups and padding, and with a stride as large as the kernel"
+TRANSPOSED = "transposed convolutions have no groups, padding or dilation here, and a stride as large as the kernel"
 CONVOLUTIONS = ("conv1d", "conv2d", "convolution", "_convolution")
 
 PRODUCTS: dict[str, Callable[[Call], Cost]] = {

@@ -39,6 +39,10 @@ SPREADS = frozenset({"mean", "sum"})
 """Reductions whose gradient needs none of their values."""
 OF_RESULT = frozenset({"relu", "relu6", "sigmoid", "tanh", "hardtanh", "clamp", "clamp_min", "exp", "sqrt", "rsqrt"})
 """Functions whose gradient follows from their result; the others keep what they read."""
+SCATTERED = frozenset({"index_add", "scatter_add"})
+"""Sums of elements scattered by an index: what was scattered has the gradients of where it went, looked up."""
+DETACHED = ("aten.detach.", "aten.detach_.")
+"""Sources of views that no gradient passes."""
 PASSES = frozenset({"add", "sub", "rsub"})
 """Functions whose gradient is that of their result, but for a sign."""
 
@@ -203,7 +207,7 @@ def _function(op: Op) -> str:
 
 def _flows(op: Op) -> bool:
     """Whether a gradient can pass through an operator."""
-    return _function(op) not in STEPS and op.kind != "lut_network"
+    return _function(op) not in STEPS and op.kind != "lut_network" and not op.source.startswith(DETACHED)
 
 
 def needed(graph: Graph, roots: Iterable[str]) -> frozenset[str]:
@@ -421,6 +425,9 @@ def _elementwise(tape: Tape, op: Op, found: Found) -> None:
     grad = _only(op, found)
     function = _function(op)
     wanted = tape.wants(op)
+    if function in SCATTERED:
+        _scattered(tape, op, grad)
+        return
     for name in wanted:
         if function in PASSES and (function == "add" or name == op.inputs[0]):
             tape.narrowed(op, name, grad)
@@ -433,6 +440,22 @@ def _elementwise(tape: Tape, op: Op, found: Found) -> None:
         tape.add(f"{op.name}.{suffix}", "elementwise", tuple(dict.fromkeys(reads)), (made,), op.dims,
                  {"function": f"{function}_backward"}, op.module)  # fmt: skip
         tape.narrowed(op, name, made)
+
+
+def _scattered(tape: Tape, op: Op, grad: str) -> None:
+    """A scattered sum: what it is added to passes the gradient on; each element that was added has that of its place.
+    An index along an axis looks whole rows up."""
+    base, index, source = op.inputs
+    wanted = tape.wants(op)
+    if base in wanted:
+        tape.contribute(base, grad)
+    if source in wanted:
+        made = tape.value(source)
+        rows = elements(tape.tensors[index])
+        dims = {"rows": rows, "width": quotient(elements(tape.tensors[source]), rows)}
+        attrs: dict[str, Attr] = {"function": f"{_function(op)}_backward"}
+        tape.add(f"{op.name}.grad_source", "embedding", (grad, index), (made,), dims, attrs, op.module)
+        tape.contribute(source, made)
 
 
 def _embedding(tape: Tape, op: Op, found: Found) -> None:

@@ -36,7 +36,7 @@ OPTIMIZERS: Mapping[str, tuple[str, ...]] = {
 }
 """What each optimizer keeps of every weight. RMSProp with momentum, as ParaDnn uses it."""
 
-_OUTSIDE = frozenset({Role.INPUT, Role.STATE})
+STEPWISE = "Write its cell out of products and functions, and repeat one step of it, as the family paradnn-lstm does."
 
 
 def training_step(workload: Workload, optimizer: str) -> Workload:
@@ -76,6 +76,8 @@ def _refusal(workload: Workload, rule: str, remedy: str) -> InputError:
 
 
 def _refuse(workload: Workload, phases: tuple[Phase, ...]) -> None:
+    if TRAIN in workload.provenance:
+        raise _refusal(workload, f"it is one already, with {workload.provenance[TRAIN]}", "Leave out --train.")
     if any(phase.generates for phase in phases):
         raise _refusal(workload, "its schedule generates token by token", "Trace the network on whole sequences.")
     for name in dict.fromkeys(call.graph for phase in phases for call in phase.calls):
@@ -83,6 +85,9 @@ def _refuse(workload: Workload, phases: tuple[Phase, ...]) -> None:
             if op.disposition is Disposition.UNSUPPORTED or op.kind == "lut_network":
                 raise _refusal(workload, f"the operator {op.name} ({op.kind}) has no gradient that is known here",
                                "Replace it in the network.")  # fmt: skip
+            if op.attrs.get("sequential"):
+                raise _refusal(workload, f"the steps of {op.name} follow one another within one operator, which hides "
+                               "the states between them", STEPWISE)  # fmt: skip
 
 
 # --- the parts of a step ----------------------------------------------------------------------------------------
