@@ -90,11 +90,12 @@ def bram18s(design: Design) -> int:
 
 @pure
 def weight_luts(design: Design) -> int:
-    """Look-up tables that store the two weight blocks and biases: 32 words of six bits, or 64 of three, take four."""
+    """Look-up tables that store the two weight blocks and biases: 32 words of six bits, or 64 of three, take four.
+    More words take several of the latter; what chooses among those is not counted: no such block was synthesized."""
     bits = 6
     if design.lanes + 1 > 32:
         bits = 3
-    return 2 * 4 * ceil_div(design.lanes * design.weight_bits, bits)
+    return 2 * 4 * ceil_div(design.lanes + 1, 64) * ceil_div(design.lanes * design.weight_bits, bits)
 
 
 @pure
