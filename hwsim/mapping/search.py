@@ -161,10 +161,11 @@ def _counted(
     times = np.zeros((1, len(rows), driver.TIME_COLUMNS), np.int64)
     none, zero = np.zeros((len(rows), 3), np.int64), np.zeros(1, np.int64)
     sums, serial, failed = np.zeros((1, 3), np.int64), np.zeros((1, 3), np.int64), np.zeros(1, np.int8)
+    machines = jit.rows(Unit, units)[None], jit.rows(MemoryLevel, levels)[None]
+    asked = driver.new_asked(*machines, jit.rows(Dram, [parts.dram]))
     driver.times_driver(columns)(
-        jit.rows(Unit, units)[None], jit.rows(MemoryLevel, levels)[None], jit.rows(Dram, [parts.dram]), zero, counts,
-        zero, failed.copy(), none, True, times, sums, serial, np.zeros(1), failed,
-    )  # fmt: skip
+        asked, zero, counts, zero, failed.copy(), none, True, times, sums, serial, np.zeros(1), failed
+    )
     if failed.any():
         raise bad_input("overflow", str(tuple(task)), "a time of this product leaves 64 bits", "Map smaller sizes.")
     return counts[0], times[0]

@@ -470,8 +470,11 @@ class Batch:
         times = rows.times[begin : begin + shape[0] * shape[1] * shape[2]].reshape(shape)
         units = machine.units.view(self._shape.unit_type)[..., 0]
         levels = machine.levels.view(self._shape.level_type)[..., 0]
+        leads = self._scratch.take("leads", (len(self._shape.levels),))
+        memory = self._scratch.take("transfers", (self._driver.MEMORY, 4))
+        asked = self._driver.Asked(units, levels, self._dram, leads, memory)
         self._driver.times_driver(self._shape.columns)(
-            units, levels, self._dram, part.reps[mine], counts, part.rows[mine] - start, counted, kind.times_run,
+            asked, part.reps[mine], counts, part.rows[mine] - start, counted, kind.times_run,
             plan.keeps_times, times, rows.sums[there], rows.serial[there], rows.spans[there], rows.status[there],
         )  # fmt: skip
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from hwsim.demand import CHUNKS as CHUNKS_KIND
 from hwsim.demand import DRAIN, LOAD, MOVE, STORE, WORK, Layout
-from hwsim.memory import latency_ps, level_ps
+from hwsim.memory import DRAM, latency_ps, level_ps
 from hwsim.pure import cycles_to_ps, pure
 from hwsim.timing import recurrence
 from hwsim.timing.checked import checked_add
@@ -144,27 +144,100 @@ def holding_driver(bits: Callable[..., Any]) -> Any:
 
 # --- the time of a task, field by field -------------------------------------------------------------------------
 
+MEMORY = 4096
+"""Transfers that are remembered, a power of two: tasks and designs that move the same bits in the same runs share
+what the DRAM part takes for them."""
 
-def _cycles_part(field: int, unit: int) -> Any:
-    """Picoseconds of one field of cycles."""
+
+class Asked(NamedTuple):
+    """What the time of a task depends on, beside its counts.
+
+    units, levels   of a design's machine
+    dram            the part, the same for all designs
+    leads           int64[levels]: latencies found so far for this design, -1 elsewhere
+    memory          int64[MEMORY, 4]: transfers found so far, for any design; zeros where none
+    """
+
+    units: Any
+    levels: Any
+    dram: Any
+    leads: Any
+    memory: Any
+
+
+def new_asked(units: Any, levels: Any, dram: Any) -> Asked:
+    """An Asked that remembers nothing yet. units and levels have a row a design, dram one row."""
+    return Asked(units, levels, dram, np.zeros(levels.shape[1], np.int64), np.zeros((MEMORY, 4), np.int64))
+
+
+_UNUSED_BITS = np.uint64(64 - (MEMORY.bit_length() - 1))
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 divided by the golden ratio, odd: a product with it spreads what differs over its upper bits."""
+
+
+@numba.njit(**PART)
+def _place(bits: Any, runs: Any, key: Any) -> Any:
+    """Where a transfer is remembered."""
+    code = (np.uint64(bits) * _MIX ^ np.uint64(runs)) * _MIX ^ np.uint64(key)
+    return np.int64((code * _MIX) >> _UNUSED_BITS)
+
+
+def _held() -> Any:
+    """`hwsim.memory.level_ps`, which looks up what a DRAM part takes for a transfer that was met before."""
+    level_of = pure_part(level_ps)
+
+    @numba.njit(**ROW)
+    def held(asked: Any, at: Any, bits: Any, runs: Any, write: Any) -> Any:
+        level = asked.levels[at]
+        if level.kind != DRAM:
+            return level_of(level, asked.dram, bits, runs, write)
+        key = 2 * level.channels + write
+        row = asked.memory[_place(bits, runs, key)]
+        if row[0] != bits or row[1] != runs or row[2] != key:
+            ps = level_of(level, asked.dram, bits, runs, write)
+            row[0], row[1], row[2], row[3] = bits, runs, key, ps
+        return row[3]
+
+    return held
+
+
+def _cycles_part(fields: Sequence[int], unit: int) -> Any:
+    """Picoseconds of the largest of several fields of cycles of one unit."""
     to_ps = pure_part(cycles_to_ps)
+    most = _folded([_field(field) for field in fields], _larger_field)
 
     @numba.njit(**INLINED)
-    def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
-        value = counts[field]
-        return to_ps(value, units[unit].clock_khz) if value > 0 else 0
+    def part(counts: Any, asked: Any) -> Any:
+        value = most(counts)
+        return to_ps(value, asked.units[unit].clock_khz) if value > 0 else 0
+
+    return part
+
+
+def _field(field: int) -> Any:
+    @numba.njit(**INLINED)
+    def part(counts: Any) -> Any:
+        return counts[field]
+
+    return part
+
+
+def _larger_field(first: Any, second: Any) -> Any:
+    @numba.njit(**INLINED)
+    def part(counts: Any) -> Any:
+        return max(first(counts), second(counts))
 
     return part
 
 
 def _traffic_part(field: int, runs: int, level: int, write: int) -> Any:
     """Picoseconds one field of traffic holds its port: `hwsim.demand.traffic_ps`."""
-    held = pure_part(level_ps)
+    held = _held()
     counted = runs if runs >= 0 else field
     floor = 1 if runs >= 0 else 0
 
     @numba.njit(**INLINED)
-    def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
+    def part(counts: Any, asked: Any) -> Any:
         bits = counts[field]
         if bits <= 0:
             return 0
@@ -172,7 +245,7 @@ def _traffic_part(field: int, runs: int, level: int, write: int) -> Any:
         if floor == 1:
             pieces = max(pieces, counts[counted])
         # Not as literals: each would have the whole of the memory's timing compiled once more.
-        return held(levels[level], dram, bits, pieces, np.int64(write))
+        return held(asked, np.int64(level), bits, pieces, np.int64(write))
 
     return part
 
@@ -181,25 +254,25 @@ def _sum_or_max(level: int, first: Any, second: Any) -> Any:
     """Two transfers while the unit works: one after the other on a shared port, at the same time on two."""
 
     @numba.njit(**INLINED)
-    def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
-        a = first(counts, units, levels, dram)
-        b = second(counts, units, levels, dram)
-        return checked_add(a, b) if levels[level].shared_port == 1 else max(a, b)
+    def part(counts: Any, asked: Any) -> Any:
+        a = first(counts, asked)
+        b = second(counts, asked)
+        return checked_add(a, b) if asked.levels[level].shared_port == 1 else max(a, b)
 
     return part
 
 
 def _larger(first: Any, second: Any) -> Any:
     @numba.njit(**INLINED)
-    def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
-        return max(first(counts, units, levels, dram), second(counts, units, levels, dram))
+    def part(counts: Any, asked: Any) -> Any:
+        return max(first(counts, asked), second(counts, asked))
 
     return part
 
 
 def _nothing() -> Any:
     @numba.njit(**INLINED)
-    def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
+    def part(counts: Any, asked: Any) -> Any:
         return 0
 
     return part
@@ -255,14 +328,20 @@ def _own_if_positive(field: int, otherwise: Any) -> Any:
     return part
 
 
+def _by_unit(columns: Layout, kind: int) -> list[Any]:
+    """The cycles of each unit that fields of this kind name."""
+    named = _of_kind(columns, kind)
+    return [_cycles_part([f for f, u in named if u == unit], unit) for unit in sorted({u for _, u in named})]
+
+
 def _of_kind(columns: Layout, kind: int) -> list[tuple[int, int]]:
     return [(f, columns.resource[f]) for f, k in enumerate(columns.kind) if k == kind]
 
 
 @cache
 def task_timer(columns: Layout) -> Any:
-    """`hwsim.demand.task_times` for one layout, without its loop and without `bound`: timer(counts, units, levels,
-    dram) -> the nine numbers of a task's time."""
+    """`hwsim.demand.task_times` for one layout, without its loop and without `bound`: timer(counts,
+    asked) -> the nine numbers of a task's time."""
 
     def transfers(kind: int) -> list[tuple[int, Any]]:
         return [(at, _traffic_part(f, columns.runs[f], at, columns.write[f])) for f, at in _of_kind(columns, kind)]
@@ -272,8 +351,8 @@ def task_timer(columns: Layout) -> Any:
         _folded([p for at, p in moves if at == level], partial(_sum_or_max, level))
         for level in sorted({at for at, _ in moves})
     ]
-    work = _folded([_cycles_part(f, u) for f, u in _of_kind(columns, WORK)] + by_level, _larger)
-    drain = _folded([_cycles_part(f, u) for f, u in _of_kind(columns, DRAIN)], _larger)
+    work = _folded(_by_unit(columns, WORK) + by_level, _larger)
+    drain = _folded(_by_unit(columns, DRAIN), _larger)
     load = _folded([p for _, p in transfers(LOAD)], _larger)
     store = _folded([p for _, p in transfers(STORE)], _larger)
     unit_of = _named(_of_kind(columns, WORK), -1, last=True)
@@ -283,13 +362,17 @@ def task_timer(columns: Layout) -> Any:
     latency = pure_part(latency_ps)
 
     @numba.njit(**ROW)
-    def timer(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
+    def timer(counts: Any, asked: Any) -> Any:
         at = load_of(counts)
-        lead = latency(levels[at], dram) if at >= 0 else 0
+        lead = 0
+        if at >= 0:
+            if asked.leads[at] < 0:
+                asked.leads[at] = latency(asked.levels[at], asked.dram)
+            lead = asked.leads[at]
         return (
-            at, load(counts, units, levels, dram), lead,
-            unit_of(counts), work(counts, units, levels, dram), drain(counts, units, levels, dram),
-            store_of(counts), store(counts, units, levels, dram), chunks_of(counts),
+            at, load(counts, asked), lead,
+            unit_of(counts), work(counts, asked), drain(counts, asked),
+            store_of(counts), store(counts, asked), chunks_of(counts),
         )  # fmt: skip
 
     return timer
@@ -338,20 +421,20 @@ def counts_driver(count: Callable[..., Any]) -> Any:
 
 
 def _timed(columns: Layout) -> Any:
-    """time_all(units, levels, dram, counts, times_run, keep, times, sums): every task's time, and how the whole
+    """time_all(asked, counts, times_run, keep, times, sums): every task's time, and how the whole
     program's time adds up where its steps follow one another. Answers (the one unit or NOT_SERIAL, whether nothing,
     loads or stores move data, whether anything drains, all durations together)."""
     timer = task_timer(columns)
 
     @numba.njit(**ROW)
-    def time_all(
-        units: Any, levels: Any, dram: Any, counts: Any, times_run: Any, keep: Any, times: Any, sums: Any
-    ) -> Any:
+    def time_all(asked: Any, counts: Any, times_run: Any, keep: Any, times: Any, sums: Any) -> Any:
+        for k in range(len(asked.leads)):
+            asked.leads[k] = -1
         only, moves, drains, span = -1, 0, 0, 0.0
         for k in range(3):
             sums[k] = 0
         for j in range(len(counts)):
-            t = timer(counts[j], units, levels, dram)
+            t = timer(counts[j], asked)
             busy = t[T_DRAIN]
             if t[T_UNIT] >= 0:
                 busy = busy + t[T_WORK]
@@ -380,10 +463,11 @@ def _timed(columns: Layout) -> Any:
 
 @cache
 def times_driver(columns: Layout) -> Any:
-    """drive(units, levels, dram, reps, counts, row, counted, times_run, keep, times, sums, serial, spans, status).
+    """drive(asked, reps, counts, row, counted, times_run, keep, times, sums, serial, spans, status).
 
     Row g times the tasks that counts[row[g]] counted, on the machine of design reps[g].
 
+    asked    an Asked with the units and levels of all designs, and an array that holds the one DRAM part
     counted  status of every row of `counts`
     times    int64[rows, tasks, TIME_COLUMNS], filled when `keep` is set
     sums     int64[rows, 3]: work and drain summed as `times_run` says
@@ -395,8 +479,8 @@ def times_driver(columns: Layout) -> Any:
 
     @numba.njit(**LOOP)
     def drive(
-        units: Any, levels: Any, dram: Any, reps: Any, counts: Any, row: Any, counted: Any, times_run: Any,
-        keep: Any, times: Any, sums: Any, serial: Any, spans: Any, status: Any,
+        asked: Any, reps: Any, counts: Any, row: Any, counted: Any, times_run: Any, keep: Any, times: Any,
+        sums: Any, serial: Any, spans: Any, status: Any,
     ) -> None:  # fmt: skip
         for g in range(len(reps)):
             status[g] = counted[row[g]]
@@ -404,9 +488,8 @@ def times_driver(columns: Layout) -> Any:
                 try:
                     i = reps[g]
                     kept = times[g] if keep else times[0]
-                    only, moves, drains, span = time_all(
-                        units[i], levels[i], dram[0], counts[row[g]], times_run, keep, kept, sums[g]
-                    )
+                    one = Asked(asked.units[i], asked.levels[i], asked.dram[0], asked.leads, asked.memory)
+                    only, moves, drains, span = time_all(one, counts[row[g]], times_run, keep, kept, sums[g])
                     serial[g, 0] = only
                     serial[g, 1] = moves
                     serial[g, 2] = drains
