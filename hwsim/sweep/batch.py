@@ -490,21 +490,13 @@ class Batch:
         """Scratch for the recurrence of one program."""
         from hwsim.timing import recurrence
 
-        n = len(plan.program)
         take, resources = self._scratch.take, slots.shape[1]
-
-        def columns(kind: Any, size: int) -> dict[str, Any]:
-            return {name: take(f"{kind.__name__}.{name}", (size,)) for name in kind._fields}
-
-        order = plan.order
-        steps = recurrence.Steps(**columns(recurrence.Steps, n) | {
-            "load_waits": order.load_waits, "dep_start": order.dep_start, "dep": order.dep,
-        })  # fmt: skip
+        columns: dict[str, Any] = {name: take(f"state {name}", (resources,)) for name in recurrence.Scratch._fields}
         ring = take("ring", (int(slots.sum(axis=1).max(initial=0)),))
         units = take("unit_free", (len(self._shape.units),))
-        scratch = recurrence.Scratch(**columns(recurrence.Scratch, resources) | {"ring": ring, "unit_free": units})
-        times = take("own times", (len(plan.program.tasks), self._driver.TIME_COLUMNS))
-        return self._driver.Work(times, steps, recurrence.Times(**columns(recurrence.Times, n)), scratch)
+        state = recurrence.Scratch(**columns | {"ring": ring, "unit_free": units})
+        program = plan.program
+        return self._driver.Work(take("places", (len(program.tasks),)), take("done", (len(program),)), state)
 
     # --- the figures ------------------------------------------------------------------------------------------------
 

@@ -28,9 +28,9 @@ from hwsim.memory import DRAM, latency_ps, level_ps
 from hwsim.pure import cycles_to_ps, pure
 from hwsim.timing import recurrence
 from hwsim.timing.checked import checked_add
-from hwsim.timing.compile import CHECKED_PART, LOOP, compiled_recurrence, engine_part, pure_part
+from hwsim.timing.compile import CHECKED_PART, LOOP, engine_part, pure_part
 from hwsim.timing.linking import PartCompiler
-from hwsim.timing.recurrence import Column, pipeline
+from hwsim.timing.recurrence import Column, pipeline, reset, store_behind, store_end
 
 T_LOAD, T_LOAD_PS, T_LEAD, T_UNIT, T_WORK, T_DRAIN, T_STORE, T_STORE_PS, T_CHUNKS = range(9)
 TIME_COLUMNS = 9
@@ -422,8 +422,8 @@ def counts_driver(count: Callable[..., Any]) -> Any:
 
 def _timed(columns: Layout) -> Any:
     """time_all(asked, counts, times_run, keep, times, sums): every task's time, and how the whole
-    program's time adds up where its steps follow one another. Answers (the one unit or NOT_SERIAL, whether nothing,
-    loads or stores move data, whether anything drains, all durations together)."""
+    program's time adds up where its steps follow one another. Answers (the one unit or NOT_SERIAL, whether anything
+    loads or stores, whether anything drains, all durations together)."""
     timer = task_timer(columns)
 
     @numba.njit(**ROW)
@@ -440,10 +440,8 @@ def _timed(columns: Layout) -> Any:
                 busy = busy + t[T_WORK]
             for k in range(3):
                 sums[k] = sums[k] + times_run[j, k] * busy
-            if t[T_LOAD] >= 0:
-                moves = max(moves, 1)
-            if t[T_STORE] >= 0:
-                moves = 2
+            if t[T_LOAD] >= 0 or t[T_STORE] >= 0:
+                moves = 1
             if t[T_DRAIN] > 0:
                 drains = 1
             if j == 0:
@@ -471,8 +469,7 @@ def times_driver(columns: Layout) -> Any:
     counted  status of every row of `counts`
     times    int64[rows, tasks, TIME_COLUMNS], filled when `keep` is set
     sums     int64[rows, 3]: work and drain summed as `times_run` says
-    serial   int64[rows, 3]: the one unit that works (or NOT_SERIAL); whether nothing (0), loads (1) or stores (2) move
-             data; whether anything drains
+    serial   int64[rows, 3]: the one unit that works (or NOT_SERIAL); whether anything loads or stores; or drains
     spans    float64[rows]: all durations together, in picoseconds
     """
     time_all = _timed(columns)
@@ -504,69 +501,107 @@ def times_driver(columns: Layout) -> Any:
 
 
 @pure
-def finish_without_stores(
-    order: Column, dep_start: Column, dep: Column, load_waits: Column,
-    times: Any, resources: recurrence.Resources, done: Column, scratch: recurrence.Scratch,
-) -> int:  # fmt: skip
-    """`hwsim.timing.recurrence.run_recurrence` for programs that store nothing, as far as `done`; the makespan.
+def _dependencies_done(i: int, dep_start: Column, dep: Column, done: Column, done_before: int) -> int:
+    latest = 0
+    for k in range(dep_start[i], dep_start[i + 1]):
+        # The step before is in a register still: most programs are nearly chains.
+        latest = max(latest, done_before if dep[k] == i - 1 else done[dep[k]])
+    return latest
 
-    order  index into `times` of every step
-    times  int64[tasks, TIME_COLUMNS]
+
+class Worked(NamedTuple):
+    """When a step's first load and its first work start, and when its work and its stores end."""
+
+    begin: int
+    works: int
+    end: int
+    stored: int
+
+
+@pure
+def _loaded(
+    t: int, times: Column, turn: int, ready: int, work: int, stored: int,
+    resources: recurrence.Resources, scratch: recurrence.Scratch,
+) -> Worked:  # fmt: skip
+    """A step whose times begin at times[t], its load free to start at `turn`."""
+    r = 2 * times[t + T_LOAD]
+    load, lead, chunks, store = times[t + T_LOAD_PS], times[t + T_LEAD], times[t + T_CHUNKS], times[t + T_STORE_PS]
+    base, head, depth = scratch.ring_at[r], scratch.head[r], resources.slots[r]
+    begin = max(turn, scratch.ring[base + head])
+    works = max(ready, begin + load // chunks + lead)
+    if chunks == 1 and times[t + T_STORE] < 0:
+        turn = begin + load
+        end = works + work
+        scratch.ring[base + head] = end
+        head = head + 1
+        if head == depth:
+            head = 0
+    else:
+        turn, end, stored, head = pipeline(
+            chunks, load, lead, work, store, turn, ready, stored, scratch.ring, base, depth, head
+        )
+    scratch.load_free[r] = turn
+    scratch.head[r] = head
+    scratch.load_sum[r] += load
+    if scratch.first_load[r] < 0:
+        scratch.first_load[r] = begin
+    return Worked(begin, works, end, stored)
+
+
+@pure
+def _stored(
+    t: int, times: Column, step: Worked, work: int, free: int, resources: recurrence.Resources,
+    scratch: recurrence.Scratch,
+) -> int:  # fmt: skip
+    """The end of the last store of a step, its store stream `free` before."""
+    r, load = -1, 0
+    if times[t + T_LOAD] >= 0:
+        r, load = 2 * times[t + T_LOAD], times[t + T_LOAD_PS]
+    starts = max(free, step.works + work // times[t + T_CHUNKS])
+    return store_end(
+        r, 2 * times[t + T_STORE] + 1, load, times[t + T_STORE_PS], step.begin, starts, resources, scratch, step.stored
+    )
+
+
+@pure
+def finish(
+    order: Column, dep_start: Column, dep: Column, load_waits: Column, times: Column, at: Column,
+    resources: recurrence.Resources, done: Column, scratch: recurrence.Scratch,
+) -> int:  # fmt: skip
+    """`hwsim.timing.recurrence.run_recurrence` as far as `done`; the makespan.
+
+    order  the task of every step
+    times  the times of tasks, TIME_COLUMNS numbers each; those of task t begin at times[at[t]]
     done   is filled with the picosecond at which each step's result can be used
     """
-    for u in range(resources.n_units):
-        scratch.unit_free[u] = 0
-    for k in range(len(scratch.ring)):
-        scratch.ring[k] = 0
-    at = 0
-    for r in range(len(resources.slots)):
-        scratch.ring_at[r] = at
-        at = at + resources.slots[r]
-        scratch.head[r] = 0
-        scratch.load_free[r] = 0
-    latest = 0
-    end = 0
+    reset(resources, scratch)
+    latest = done_before = 0
     for i in range(len(order)):
-        t = order[i]
-        deps = 0
-        for k in range(dep_start[i], dep_start[i + 1]):
-            # The step before is in a register still: most programs are nearly chains.
-            deps = max(deps, end if dep[k] == i - 1 else done[dep[k]])
-        ready = deps
-        work = 0
-        u = times[t, T_UNIT]
+        t = at[order[i]]
+        deps = _dependencies_done(i, dep_start, dep, done, done_before)
+        ready, work, free = deps, 0, 0
+        u = times[t + T_UNIT]
         if u >= 0:
             ready = max(deps, scratch.unit_free[u])
-            work = times[t, T_WORK]
-        end = ready + work
-        if times[t, T_LOAD] >= 0:
-            r = 2 * times[t, T_LOAD]
-            turn = scratch.load_free[r]
+            work = times[t + T_WORK]
+        if times[t + T_STORE] >= 0:
+            free = scratch.store_free[2 * times[t + T_STORE] + 1]
+        step = Worked(ready, ready, ready + work, free)
+        if times[t + T_LOAD] >= 0:
+            turn = scratch.load_free[2 * times[t + T_LOAD]]
             if load_waits[i] and deps > turn:
                 turn = deps
-            base = scratch.ring_at[r]
-            head = scratch.head[r]
-            depth = resources.slots[r]
-            load = times[t, T_LOAD_PS]
-            lead = times[t, T_LEAD]
-            if times[t, T_CHUNKS] == 1:
-                turn = max(turn, scratch.ring[base + head]) + load
-                end = max(ready, turn + lead) + work
-                scratch.ring[base + head] = end
-                head = head + 1
-                if head == depth:
-                    head = 0
-            else:
-                turn, end, _, head = pipeline(
-                    times[t, T_CHUNKS], load, lead, work, 0, turn, ready, 0, scratch.ring, base, depth, head
-                )
-            scratch.load_free[r] = turn
-            scratch.head[r] = head
+            step = _loaded(t, times, turn, ready, work, free, resources, scratch)
+        elif times[t + T_STORE] >= 0:
+            stored = store_behind(times[t + T_CHUNKS], times[t + T_STORE_PS], ready, work, free)
+            step = Worked(ready, ready, ready + work, stored)
         if u >= 0:
-            scratch.unit_free[u] = end
-        end = end + times[t, T_DRAIN]
-        done[i] = end
-        latest = max(latest, end)
+            scratch.unit_free[u] = step.end
+        done_before = step.end + times[t + T_DRAIN]
+        if times[t + T_STORE] >= 0:
+            done_before = max(done_before, _stored(t, times, step, work, free, resources, scratch))
+        done[i] = done_before
+        latest = max(latest, done_before)
     return latest
 
 
@@ -611,16 +646,16 @@ class Rows(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Scratch of `finish`: the times of one design's tasks, and columns for the recurrence."""
+    """Scratch of `finish_driver`: where the times of one design's tasks begin, the end of each step, and the state of
+    the recurrence."""
 
-    times: Any
-    steps: recurrence.Steps
-    out: recurrence.Times
-    scratch: recurrence.Scratch
+    at: Any
+    done: Any
+    state: recurrence.Scratch
 
 
-UNKNOWN, SERIAL, LOADING, STORING = range(4)
-"""How the end of a program is found: not at all; as a sum; step by step; step by step with stores."""
+UNKNOWN, SERIAL, STEPS = range(3)
+"""How the end of a program is found: not at all; as a sum; step by step."""
 
 
 @numba.njit(**PART)
@@ -641,7 +676,7 @@ def _way(picked: Any, rows: Rows, chained: int) -> int:
         return UNKNOWN
     if moves == 0 and (chained == 1 or (only >= 0 and drains == 0)):
         return SERIAL
-    return STORING if moves > 1 else LOADING
+    return STEPS
 
 
 @numba.njit(**PART)
@@ -663,29 +698,12 @@ def finish_serial(picked: Any, rows: Rows, chained: int, out: Any, status: Any) 
 
 
 @numba.njit(**PART)
-def _gather(picked: Any, rows: Rows, times: Any) -> None:
-    """The times of one design's tasks, from the rows of their kinds."""
+def _places(picked: Any, rows: Rows, at: Any) -> None:
+    """Where the times of one design's tasks begin, in the rows of their kinds."""
     for k in range(len(picked)):
-        at = rows.at[picked[k]]
+        begin = rows.at[picked[k]]
         for j in range(rows.n[k]):
-            for c in range(TIME_COLUMNS):
-                times[rows.first[k] + j, c] = rows.times[at + j * TIME_COLUMNS + c]
-
-
-@numba.njit(**PART)
-def _fill_steps(order: Order, times: Any, steps: recurrence.Steps) -> None:
-    for i in range(len(order.task)):
-        t = order.task[i]
-        load, store = times[t, T_LOAD], times[t, T_STORE]
-        steps.load[i] = 2 * load if load >= 0 else -1
-        steps.load_ps[i] = times[t, T_LOAD_PS]
-        steps.lead_ps[i] = times[t, T_LEAD]
-        steps.unit[i] = times[t, T_UNIT]
-        steps.work_ps[i] = times[t, T_WORK]
-        steps.drain_ps[i] = times[t, T_DRAIN]
-        steps.store[i] = 2 * store + 1 if store >= 0 else -1
-        steps.store_ps[i] = times[t, T_STORE_PS]
-        steps.chunks[i] = times[t, T_CHUNKS]
+            at[rows.first[k] + j] = begin + j * TIME_COLUMNS
 
 
 @cache
@@ -696,8 +714,7 @@ def finish_driver() -> Any:
     slots   int64[designs, resources], ports likewise: as in `hwsim.timing.recurrence.Resources`
     out     int64[designs, 3]: picoseconds until the program, the first token and the last token are done
     """
-    whole = compiled_recurrence()
-    without_stores = engine_part(finish_without_stores)
+    by_steps = engine_part(finish)
 
     @numba.njit(**PART)
     def latest(steps: Any, done: Any) -> Any:
@@ -717,22 +734,15 @@ def finish_driver() -> Any:
             elif way == SERIAL:
                 _add_sums(picked[i], rows, out[i])
             else:
-                _gather(picked[i], rows, work.times)
+                _places(picked[i], rows, work.at)
                 resources = recurrence.Resources(slots[i], ports[i], n_units)
-                if way == LOADING:
-                    without_stores(
-                        order.task, order.dep_start, order.dep, order.load_waits,
-                        work.times, resources, work.out.done_ps, work.scratch,
-                    )  # fmt: skip
-                else:
-                    _fill_steps(order, work.times, work.steps)
-                    whole(work.steps, resources, work.out, work.scratch)
-                end = 0
-                for s in range(len(order.task)):
-                    end = max(end, work.out.done_ps[s])
+                end = by_steps(
+                    order.task, order.dep_start, order.dep, order.load_waits, rows.times, work.at,
+                    resources, work.done, work.state,
+                )  # fmt: skip
                 out[i, 0] = end
-                out[i, 1] = latest(order.first, work.out.done_ps)
-                out[i, 2] = latest(order.last, work.out.done_ps)
+                out[i, 1] = latest(order.first, work.done)
+                out[i, 2] = latest(order.last, work.done)
 
     return drive
 
