@@ -6,7 +6,7 @@
 Every choice is counted and timed by the engine's compiled functions. A lower bound of each follows from its times: the
 first piece has to be loaded before any work, all of the work follows, and the last piece has to be stored; likewise
 from the loads and from the stores. Choices are then run in order of their bounds, each as a program of one step, until
-no bound is below the best: what is found is the cheapest of all, and not by an estimate.
+no bound is below the best: what is found is the cheapest of all that the model offers, and not by an estimate.
 """
 
 from __future__ import annotations
