@@ -57,12 +57,18 @@ def isqrt(x: int) -> int:
     return r
 
 
+FEW_CYCLES = 9_000_000_000
+"""Times 10^9 still within 63 bits."""
+
+
 @pure
 def cycles_to_ps(cycles: int, clock_khz: int) -> int:
     """Picoseconds that `cycles` cycles of a `clock_khz` clock last, rounded up.
 
-    Split so that no intermediate leaves 64 bits for any time below 10^6 seconds.
+    Split where an intermediate might else leave 64 bits, so that none does for any time below 10^6 seconds.
     """
+    if 0 <= cycles <= FEW_CYCLES:
+        return ceil_div(cycles * 1_000_000_000, clock_khz)
     whole = cycles // clock_khz
     rest = cycles - whole * clock_khz
     return whole * 1_000_000_000 + ceil_div(rest * 1_000_000_000, clock_khz)

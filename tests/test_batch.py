@@ -28,7 +28,7 @@ from hwsim.sweep.metrics import metrics_of
 from hwsim.sweep.plain import evaluate_plain
 from hwsim.testing.samples import matmul_chain, random_designs
 from hwsim.timing.compile import agreement, names_read
-from hwsim.timing.driver import finish_without_stores
+from hwsim.timing.driver import finish
 from hwsim.timing.recurrence import Resources, Steps, new_scratch, schedule
 from hwsim.workload.ir import Workload
 from hwsim.workload.store import load_workload
@@ -404,41 +404,48 @@ def test_quick_roots_are_the_same() -> None:
 
 
 def test_the_short_recurrence_is_the_whole_one() -> None:
-    """`finish_without_stores`, as ordinary Python, ends every step when `run_recurrence` does."""
+    """`finish`, as ordinary Python, ends every step when `run_recurrence` does."""
     rng = random.Random(4)
-    steps_run = 0
+    steps_run = bounded = 0
     for _ in range(400 * DEEP):
         n, n_levels, n_units = rng.randint(1, 30), rng.randint(1, 3), rng.randint(1, 2)
-        times = np.array([_random_time(rng, n_levels, n_units) for _ in range(8)])
+        times = [_random_time(rng, n_levels, n_units, stores=rng.random() < 0.7) for _ in range(8)]
         order = [rng.randrange(8) for _ in range(n)]
         after = [sorted(rng.sample(range(i), min(i, rng.randint(0, 3)))) for i in range(n)]
         dep_start = list(itertools.accumulate(map(len, after), initial=0))
         dep = [d for deps in after for d in deps]
         waits = [rng.randint(0, 1) for _ in range(n)]
         slots = [rng.randint(1, 3) for _ in range(2 * n_levels)]
-        resources = Resources(slots, list(range(2 * n_levels)), n_units)
-        rows = [[int(v) for v in times[t]] for t in order]
+        shared = [rng.random() < 0.5 for _ in range(n_levels)]
+        resources = Resources(
+            slots, [2 * k + way * (not shared[k]) for k in range(n_levels) for way in (0, 1)], n_units
+        )
+        rows = [times[t] for t in order]
         column = dict(zip(_TIME_NAMES, zip(*rows, strict=True), strict=True))
         steps = Steps(
             load=[2 * v if v >= 0 else -1 for v in column["load"]], load_ps=list(column["load_ps"]),
             lead_ps=list(column["lead_ps"]), unit=list(column["unit"]), work_ps=list(column["work_ps"]),
-            drain_ps=list(column["drain_ps"]), store=[-1] * n, store_ps=[0] * n, chunks=list(column["chunks"]),
+            drain_ps=list(column["drain_ps"]), store=[2 * v + 1 if v >= 0 else -1 for v in column["store"]],
+            store_ps=list(column["store_ps"]), chunks=list(column["chunks"]),
             load_waits=waits, dep_start=dep_start, dep=dep,
         )  # fmt: skip
         done = [0] * n
-        latest = finish_without_stores(order, dep_start, dep, waits, times, resources, done, new_scratch(resources))
+        flat, at = [v for row in [[0], *times] for v in row], [1 + 9 * t for t in range(8)]
+        latest = finish(order, dep_start, dep, waits, flat, at, resources, done, new_scratch(resources))
         wanted = schedule(steps, resources).done_ps
         assert done == wanted and latest == max(wanted)
         steps_run += n
-    assert steps_run > 5000
+        bounded += wanted != schedule(steps, resources._replace(port=list(range(2 * n_levels)))).done_ps
+    assert steps_run > 5000 and bounded > 50
 
 
 _TIME_NAMES = ("load", "load_ps", "lead_ps", "unit", "work_ps", "drain_ps", "store", "store_ps", "chunks")
 
 
-def _random_time(rng: random.Random, n_levels: int, n_units: int) -> list[int]:
-    """A task that stores nothing, in the order of `hwsim.timing.driver.TIME_COLUMNS`."""
+def _random_time(rng: random.Random, n_levels: int, n_units: int, stores: bool) -> list[int]:
+    """A task, in the order of `hwsim.timing.driver.TIME_COLUMNS`."""
     return [
         rng.randint(-1, n_levels - 1), rng.randint(0, 90), rng.randint(0, 9), rng.randint(-1, n_units - 1),
-        rng.randint(0, 90), rng.randint(0, 5), -1, 0, rng.choice([1, 1, 2, 5, 17]),
+        rng.randint(0, 90), rng.randint(0, 5), rng.randint(-1, n_levels - 1) if stores else -1, rng.randint(0, 90),
+        rng.choice([1, 1, 2, 5, 17]),
     ]  # fmt: skip

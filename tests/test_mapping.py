@@ -16,6 +16,8 @@ from accelerators.systolic.design import Dataflow
 from accelerators.systolic.mapping import ORDERS, SPACE, Choice
 from accelerators.systolic.tasks import Product, shared, unique_share
 from accelerators.systolic.tiling import fits
+from benchmarks.peers import mappings as peers
+from benchmarks.peers.work import ARRAYS, NETWORKS
 from hwsim.cli import run_command
 from hwsim.config import DesignFile, load_design
 from hwsim.errors import InputError
@@ -163,6 +165,29 @@ def test_the_default_as_a_mapping_changes_nothing(tmp_path: Path) -> None:
     assert (ran.latency_s, ran.energy_j, ran.traffic_bits) == (own.latency_s, own.energy_j, own.traffic_bits)
 
 
+# --- beside ZigZag ------------------------------------------------------------------------------------------------
+
+
+def test_no_choice_of_zigzags_is_cheaper_and_the_page_says_so(deep: bool) -> None:
+    """Every recorded layer on 32 x 32 (deep: on all), priced anew; the ratios of the page are these."""
+    held = json.loads(peers.FILE.read_text())
+    sides = ARRAYS if deep else (32,)
+    page = {tuple(row.split(" | ")[:3]): row.split(" | ")[3:7] for row in peers.PAGE.read_text().splitlines()
+            if row.startswith("| ")}  # fmt: skip
+    count = 0
+    for name, network in NETWORKS.items():
+        for side in sides:
+            layers = [one for one in held["layers"] if (one["network"], one["side"]) == (name, side)]
+            ratios = []
+            for objective in OBJECTIVES:
+                pairs = [peers.beside(layer, objective) for layer in layers]
+                assert all(p.found.priced.of(objective) <= p.theirs.of(objective) for p in pairs)
+                ratios.append(peers.three([p.found.priced.of(objective) / p.theirs.of(objective) for p in pairs]))
+                count += len(pairs)
+            assert page[f"| {network.title}", str(side), str(len(layers))][1:] == ratios
+    print(f"{count} searches beside ZigZag's choices")
+
+
 # --- the command and its messages ---------------------------------------------------------------------------------
 
 
@@ -170,7 +195,7 @@ def test_the_command_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFix
     path = tmp_path / "map.json"
     assert run_command(["map", "-a", "systolic-16", "-w", "bert-layer", "--out", str(path)]) == 0
     text = capsys.readouterr().out
-    assert "none of the others can be cheaper" in text and "tile_m" in text
+    assert "none of the others is cheaper" in text and "tile_m" in text
     assert run_command(["run", "-a", "systolic-16", "-w", "bert-layer", "--mapping", str(path), "--no-interval"]) == 0
     capsys.readouterr()
     assert run_command(["map", "-a", "systolic-16", "-w", "bert-layer", "--json"]) == 0

@@ -22,6 +22,7 @@ from hwsim.workload import store
 from hwsim.workload.family import load_network, network_of
 from hwsim.workload.gradients import product, quotient, trainable
 from hwsim.workload.ir import Call, Disposition, Graph, Op, Phase, Repeat, Role, Symbol, Workload
+from hwsim.workload.ir import Tensor as IrTensor
 from hwsim.workload.store import find_workloads, load_workload
 from hwsim.workload.training import LABEL_BITS, OPTIMIZERS, TRAIN, UPDATE, training_step
 
@@ -740,6 +741,18 @@ def test_what_has_no_training_step_says_so() -> None:
     )
     with pytest.raises(InputError, match="Did you mean adam"):
         network_of(forward("fully connected"), "adm")
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("copy", (4,)), ("elementwise", (9,))])
+def test_gradients_that_no_rule_knows_are_refused(kind: str, shape: tuple[int, ...]) -> None:
+    """A copy of two operands that are trained; a scatter whose index has more elements than what is scattered."""
+    tensors = {name: IrTensor(name, (parse(size),), 32, dtype, role) for name, size, dtype, role in (
+        ("a", 4, "float32", Role.WEIGHT), ("b", 4, "float32", Role.WEIGHT), ("i", shape[0], "int64", Role.INPUT),
+        ("y", 4, "float32", Role.OUTPUT))}  # fmt: skip
+    op = Op("put", kind, ("a", "i", "b"), ("y",), {"elements": parse(4)}, {"function": "scatter_add"})
+    rule = refusal(whole(Graph("network", tensors, (op,), ("i",), ("y",))))
+    assert rule == (f"[training] graphs.network.put: got 'put'; this {kind} operator has no gradient that is known "
+                    "here. Train the network without it.")  # fmt: skip
 
 
 def test_a_loss_in_a_repeat_is_refused() -> None:

@@ -92,6 +92,14 @@ def free_pace(design: Design) -> Pace:
 
 
 @pure
+def cycles_for(words: int, given: int) -> int:
+    """Cycles for so many words of which `given` come a cycle."""
+    if 0 < words <= given:
+        return 1
+    return ceil_div(words, given)
+
+
+@pure
 def pace(design: Design, tile_m: int, tile_n: int, tile_k: int) -> Pace:
     """The pace that the SRAMs allow, for folds as large as tiles of this size make them."""
     inputs = design.input_bandwidth * design.input_banks
@@ -99,9 +107,13 @@ def pace(design: Design, tile_m: int, tile_n: int, tile_k: int) -> Pace:
     outputs = design.output_bandwidth * design.output_banks
     if design.dataflow == WS:
         along, across = min(design.rows, tile_k), min(design.columns, tile_n)
-        return Pace(max(ceil_div(along, inputs), ceil_div(across, outputs)), design.rows * ceil_div(across, weights))
+        return Pace(
+            max(cycles_for(along, inputs), cycles_for(across, outputs)), design.rows * cycles_for(across, weights)
+        )
     if design.dataflow == OS:
         along, across = min(design.rows, tile_m), min(design.columns, tile_n)
-        return Pace(max(ceil_div(along, inputs), ceil_div(across, weights)), design.rows * ceil_div(across, outputs))
+        return Pace(
+            max(cycles_for(along, inputs), cycles_for(across, weights)), design.rows * cycles_for(across, outputs)
+        )
     along, across = min(design.rows, tile_k), min(design.columns, tile_m)
-    return Pace(max(ceil_div(along, weights), ceil_div(across, outputs)), design.rows * ceil_div(across, inputs))
+    return Pace(max(cycles_for(along, weights), cycles_for(across, outputs)), design.rows * cycles_for(across, inputs))

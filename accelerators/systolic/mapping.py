@@ -1,9 +1,10 @@
-"""Every way to cut a product into tiles that can be the cheapest, for `hwsim map`.
+"""The ways to cut a product into tiles that are worth looking at, for `hwsim map`.
 
 The costs of a tile (`accelerators.systolic.tiling`) depend on it through how many tiles there are along each dimension
 and how many blocks of the array they hold. Of all tiles that make as many trips, the smallest takes the least room, and
-the one rounded up to whole blocks the fewest blocks: these two stand for all. Beside tiles over n and k the tile over m
-is the largest that fits, or one block, which may stay in the array: all else makes more trips for nothing. Orders that
+the largest with no more blocks, or the whole blocks beyond it, leave the fewest blocks: these stand for all. A tile
+between them, where only that fits, can leave one block less in the last tile of a row; such are not offered. Beside
+tiles over n and k the tile over m is the largest that fits, or one block, which may stay in the array. Orders that
 differ only in loops of one trip are the same.
 """
 
@@ -49,7 +50,7 @@ class Space:
         return Choice(*choose(design, s.rows, task.n, task.k, unique, task.halo, s.active, copies))
 
     def choices(self, design: Design, task: Product) -> Choices:
-        """All that can be the cheapest, as rows of `Choice`."""
+        """All that are worth looking at, as rows of `Choice`."""
         import numpy as np
 
         s, unique = _core(design, task)
@@ -107,11 +108,15 @@ def _core(design: Design, task: Product) -> tuple[Share, int]:
 
 
 def _sizes(size: int, block: int) -> Choices:
-    """For every number of tiles the smallest tile that makes as many, and it rounded up to whole blocks."""
+    """For every number of trips the smallest tile that makes as many, and the largest of as many with no more blocks;
+    and whole blocks, which may make fewer."""
     import numpy as np
 
-    even = np.unique(-(-size // np.arange(1, size + 1)))
-    return np.unique(np.concatenate((even, np.minimum(size, -(-even // block) * block))))
+    trips = np.unique(-(-size // np.arange(1, size + 1)))
+    least = -(-size // trips)
+    most = np.where(trips > 1, -(-size // np.maximum(trips - 1, 1)) - 1, size)
+    blocks = np.minimum(size, -(-least // block) * block)
+    return np.unique(np.concatenate((least, np.minimum(blocks, most), blocks)))
 
 
 def _ordered(design: Design, tiles: Choices, sizes: tuple[int, int, int]) -> Choices:

@@ -64,14 +64,29 @@ class Folds(NamedTuple):
     last: int
 
 
-class Traffic(NamedTuple):
+class Moved(NamedTuple):
     """Bits that one product moves.
 
     DRAM: input_bits, weight_bits, partial_read_bits (reads), partial_write_bits, result_bits (writes). Reads come in
     read_runs contiguous stretches, writes in write_runs. SRAM, as the array uses it: input_reads, weight_reads,
-    output_reads and output_writes, in bits; what fills and empties the SRAMs is the DRAM traffic. `chunks` are the
-    pieces in which the transfers pass.
+    output_reads and output_writes, in bits; what fills and empties the SRAMs is the DRAM traffic.
     """
+
+    input_bits: int
+    weight_bits: int
+    partial_read_bits: int
+    partial_write_bits: int
+    result_bits: int
+    read_runs: int
+    write_runs: int
+    input_reads: int
+    weight_reads: int
+    output_reads: int
+    output_writes: int
+
+
+class Traffic(NamedTuple):
+    """The same, and `chunks`: the pieces in which the transfers pass."""
 
     input_bits: int
     weight_bits: int
@@ -93,7 +108,12 @@ class Traffic(NamedTuple):
 @pure
 def trips(m: int, n: int, k: int, tile_m: int, tile_n: int, tile_k: int, order: int) -> Trips:
     """Trips of the loops, and passes of the operands (see the module's text)."""
-    over_m, over_n, over_k = ceil_div(m, tile_m), ceil_div(n, tile_n), ceil_div(k, tile_k)
+    return passes(ceil_div(m, tile_m), ceil_div(n, tile_n), ceil_div(k, tile_k), order)
+
+
+@pure
+def passes(over_m: int, over_n: int, over_k: int, order: int) -> Trips:
+    """`trips` of so many tiles along each dimension."""
     within_n, within_m, within_k = 1, 1, 1
     if order == MNK:
         within_n, within_m = over_k, over_n * over_k
@@ -224,12 +244,18 @@ def traffic(
     """What a product of one core moves in these tiles."""
     t = trips(m, n, k, tile_m, tile_n, tile_k, order)
     tile = Tile(tile_m, tile_n, tile_k, order)
-    return moved(design, m, n, k, tile, t, tile_folds(design, m, n, k, tile, t), unique, halo)
+    own = moved(design, m, n, k, tile, t, tile_folds(design, m, n, k, tile, t), unique, halo)
+    bits = own.input_bits + own.weight_bits + own.partial_read_bits + own.partial_write_bits + own.result_bits
+    return Traffic(
+        own.input_bits, own.weight_bits, own.partial_read_bits, own.partial_write_bits, own.result_bits,
+        own.read_runs, own.write_runs, own.input_reads, own.weight_reads, own.output_reads, own.output_writes,
+        pieces(design, array_blocks(design, m, n, k), bits),
+    )  # fmt: skip
 
 
 @pure
-def moved(design: Design, m: int, n: int, k: int, tile: Tile, t: Trips, f: Folds, unique: int, halo: int) -> Traffic:
-    """`traffic`, where trips and folds are known."""
+def moved(design: Design, m: int, n: int, k: int, tile: Tile, t: Trips, f: Folds, unique: int, halo: int) -> Moved:
+    """`traffic`, where trips and folds are known, less the pieces."""
     inputs = t.inputs * input_elements(m, k, t.m, unique, halo) * design.input_bits
     weights = t.weights * k * n * design.weight_bits
     partial = (t.results - 1) * m * n * design.accumulator_bits
@@ -243,7 +269,7 @@ def moved(design: Design, m: int, n: int, k: int, tile: Tile, t: Trips, f: Folds
     else:
         along_k, along_m = f.pieces, blocks(m, tile.tile_m, design.rows)
         along_n = blocks(n, tile.tile_n, design.columns)
-    return Traffic(
+    return Moved(
         input_bits=inputs,
         weight_bits=weights,
         partial_read_bits=partial,
@@ -255,7 +281,6 @@ def moved(design: Design, m: int, n: int, k: int, tile: Tile, t: Trips, f: Folds
         weight_reads=k * n * along_m * design.weight_bits,
         output_reads=m * n * (along_k - 1) * design.accumulator_bits,
         output_writes=m * n * along_k * design.accumulator_bits,
-        chunks=pieces(design, array_blocks(design, m, n, k), inputs + weights + 2 * partial + results),
     )
 
 
@@ -321,7 +346,7 @@ def evened(size: int, limit: int, least: int) -> int:
     """A tile no larger than `limit` that cuts `size` into equal parts, in steps of `least` where it is no smaller."""
     if limit >= size:
         return size
-    if limit < least:
+    if limit < least or least == 1:
         return ceil_div(size, ceil_div(size, limit))
     parts = ceil_div(size, limit // least * least)
     return min(size, ceil_div(ceil_div(size, parts), least) * least)
@@ -337,14 +362,12 @@ def split(size: int, parts: int, least: int) -> int:
 
 
 @pure
-def most_rows(r: Room, k: int, tile_n: int, tile_k: int) -> int:
-    """The longest tile over m beside a tile_n x tile_k tile of weights; 0 where that does not fit itself."""
-    if tile_n * tile_k > r.weights:
-        return 0
+def most_rows(r: Room, k: int, tile_k: int) -> int:
+    """The longest tile over m that the input SRAM holds at tile_k of k."""
     rows = r.inputs // tile_k
     if r.reuse > 1:
         rows = max(rows, (r.inputs - ceil_div(r.halo * tile_k, k)) * r.reuse // tile_k)
-    return min(rows, r.outputs // tile_n)
+    return rows
 
 
 class Cost(NamedTuple):
@@ -376,22 +399,33 @@ class Question(NamedTuple):
 
 
 @pure
-def judged(design: Design, q: Question, t: Trips, worked: int) -> Cost:
-    """The cost of so many trips and cycles (see `Cost`); with no rate all DRAM bits, then the cycles."""
+def weighed_bits(design: Design, q: Question, t: Trips) -> int:
+    """Thousandths of all bits through DRAM."""
     own = dram_bits(design, q.m, q.n, q.k, t, q.unique, q.halo)
     weights = t.weights * q.k * q.n * design.weight_bits
-    bits = 1000 * (q.active * (own - weights) + q.weight_copies * weights)
+    return 1000 * (q.active * (own - weights) + q.weight_copies * weights)
+
+
+@pure
+def judged(q: Question, bits: int, worked: int) -> Cost:
+    """The cost of so many bits and cycles (see `Cost`); with no rate all DRAM bits, then the cycles."""
     if q.rate_milli == 0:
         return Cost(bits, worked)
     return Cost(max(bits, q.rate_milli * worked), bits + q.rate_milli * worked)
 
 
 @pure
+def worked_cycles(design: Design, q: Question, tile: Tile, t: Trips) -> int:
+    """Cycles that the array takes in these tiles."""
+    f = tile_folds(design, q.m, q.n, q.k, tile, t)
+    return fold_cycles(design, f, pace(design, tile.tile_m, tile.tile_n, tile.tile_k))
+
+
+@pure
 def cost(design: Design, q: Question, tile: Tile) -> Cost:
     """The cost of one choice."""
     t = trips(q.m, q.n, q.k, tile.tile_m, tile.tile_n, tile.tile_k, tile.order)
-    f = tile_folds(design, q.m, q.n, q.k, tile, t)
-    return judged(design, q, t, fold_cycles(design, f, pace(design, tile.tile_m, tile.tile_n, tile.tile_k)))
+    return judged(q, weighed_bits(design, q, t), worked_cycles(design, q, tile, t))
 
 
 @pure
@@ -399,7 +433,7 @@ def least_cost(design: Design, q: Question) -> Cost:
     """What no choice is below: every operand moved once, every block filled once, no SRAM in the way."""
     length = streamed(design.dataflow, q.m, q.n, q.k)
     f = Folds(folds(design.dataflow, design.rows, design.columns, q.m, q.n, q.k), 1, length, length)
-    return judged(design, q, Trips(1, 1, 1, 1, 1, 1), fold_cycles(design, f, free_pace(design)))
+    return judged(q, weighed_bits(design, q, Trips(1, 1, 1, 1, 1, 1)), fold_cycles(design, f, free_pace(design)))
 
 
 @pure
@@ -408,11 +442,25 @@ def cheaper(a: Cost, b: Cost) -> bool:
     return a.slower < b.slower or (a.slower == b.slower and a.both < b.both)
 
 
+class Over(NamedTuple):
+    """Tiles along each dimension."""
+
+    m: int
+    n: int
+    k: int
+
+
 @pure
-def better(design: Design, q: Question, tile: Tile, order: int, found: Tile, least: Cost) -> tuple[Tile, Cost]:
-    """The cheaper of what was found and these tiles in this order."""
+def better(
+    design: Design, q: Question, tile: Tile, over: Over, order: int, found: Tile, least: Cost
+) -> tuple[Tile, Cost]:
+    """The cheaper of what was found and these tiles in this order. Cycles are worked out where bits leave it open."""
+    t = passes(over.m, over.n, over.k, order)
+    bits = weighed_bits(design, q, t)
+    if bits > least.slower:
+        return found, least
     other = Tile(tile.tile_m, tile.tile_n, tile.tile_k, order)
-    price = cost(design, q, other)
+    price = judged(q, bits, worked_cycles(design, q, other, t))
     if cheaper(price, least):
         return other, price
     return found, least
@@ -426,21 +474,22 @@ def best_order(design: Design, q: Question, tile: Tile, found: Tile, least: Cost
     than mnk, and only where the partial sums they move are fewer bits than what mnk reads again, or where a block
     stays in the array from tile to tile.
     """
+    over = Over(ceil_div(q.m, tile.tile_m), ceil_div(q.n, tile.tile_n), ceil_div(q.k, tile.tile_k))
     if design.loop_order != BEST:
-        return better(design, q, tile, design.loop_order, found, least)
-    found, least = better(design, q, tile, MNK, found, least)
+        return better(design, q, tile, over, design.loop_order, found, least)
+    found, least = better(design, q, tile, over, MNK, found, least)
     if tile.tile_k >= q.k:
         if tile.tile_m >= q.m or tile.tile_n >= q.n:
             return found, least
-        return better(design, q, tile, NMK, found, least)
-    again_inputs = q.m * q.k * (ceil_div(q.n, tile.tile_n) - 1) * design.input_bits
-    again_weights = q.k * q.n * (ceil_div(q.m, tile.tile_m) - 1) * design.weight_bits
+        return better(design, q, tile, over, NMK, found, least)
+    again_inputs = q.m * q.k * (over.n - 1) * design.input_bits
+    again_weights = q.k * q.n * (over.m - 1) * design.weight_bits
     partial = 2 * q.m * q.n * design.accumulator_bits
     shallow = tile.tile_k <= design.rows
     if partial < again_inputs or (design.dataflow == IS and shallow and tile.tile_m <= design.columns):
-        found, least = better(design, q, tile, MKN, found, least)
+        found, least = better(design, q, tile, over, MKN, found, least)
     if partial < again_weights or (design.dataflow == WS and shallow and tile.tile_n <= design.columns):
-        found, least = better(design, q, tile, NKM, found, least)
+        found, least = better(design, q, tile, over, NKM, found, least)
     return found, least
 
 
@@ -472,10 +521,13 @@ def choose(
     depth, tried = k, 0
     while tried != depth:
         parts, tile_n, tile_m, rows = 1, 0, 0, 0
+        most = most_rows(r, k, depth)
         while tile_n != 1 and tile_m != m and (tile_n > r.least_n or rows < 1 or parts == 1):
             before = tile_n
             tile_n = split(n, parts, r.least_n)
-            rows = most_rows(r, k, tile_n, depth)
+            rows = 0
+            if tile_n * depth <= r.weights:
+                rows = min(most, r.outputs // tile_n)
             if tile_n != before and rows >= 1:
                 tile_m = evened(m, rows, r.least_m)
                 found, least = best_order(design, q, Tile(tile_m, tile_n, depth, MNK), found, least)

@@ -53,5 +53,5 @@ def lines_of(plan: Plan) -> Iterator[str]:
     times = sorted(line.found.seconds for line in plan.lines)
     if times:
         tried, run = (sum(getattr(line.found, key) for line in plan.lines) for key in ("choices", "run"))
-        yield (f"  {tried:,} choices bounded, {run:,} run; none of the others can be cheaper; "
+        yield (f"  {tried:,} choices bounded, {run:,} run; none of the others is cheaper; "
                f"{quantity(times[len(times) // 2], 's')} a product (median)")  # fmt: skip

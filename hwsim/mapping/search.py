@@ -6,7 +6,7 @@
 Every choice is counted and timed by the engine's compiled functions. A lower bound of each follows from its times: the
 first piece has to be loaded before any work, all of the work follows, and the last piece has to be stored; likewise
 from the loads and from the stores. Choices are then run in order of their bounds, each as a program of one step, until
-no bound is below the best: what is found is the cheapest of all, and not by an estimate.
+no bound is below the best: what is found is the cheapest of all that the model offers, and not by an estimate.
 """
 
 from __future__ import annotations
@@ -161,10 +161,11 @@ def _counted(
     times = np.zeros((1, len(rows), driver.TIME_COLUMNS), np.int64)
     none, zero = np.zeros((len(rows), 3), np.int64), np.zeros(1, np.int64)
     sums, serial, failed = np.zeros((1, 3), np.int64), np.zeros((1, 3), np.int64), np.zeros(1, np.int8)
+    machines = jit.rows(Unit, units)[None], jit.rows(MemoryLevel, levels)[None]
+    asked = driver.new_asked(*machines, jit.rows(Dram, [parts.dram]))
     driver.times_driver(columns)(
-        jit.rows(Unit, units)[None], jit.rows(MemoryLevel, levels)[None], jit.rows(Dram, [parts.dram]), zero, counts,
-        zero, failed.copy(), none, True, times, sums, serial, np.zeros(1), failed,
-    )  # fmt: skip
+        asked, zero, counts, zero, failed.copy(), none, True, times, sums, serial, np.zeros(1), failed
+    )
     if failed.any():
         raise bad_input("overflow", str(tuple(task)), "a time of this product leaves 64 bits", "Map smaller sizes.")
     return counts[0], times[0]

@@ -33,7 +33,7 @@ class Space(Protocol):
         ...
 
     def choices(self, design: Any, task: Any) -> NDArray[np.int64]:
-        """Every Choice that can be the best one for latency, energy or their product, as rows of its fields."""
+        """Every Choice that is worth looking at for latency, energy or their product, as rows of its fields."""
         ...
 
     def broken(self, design: Any, task: Any, choice: Any) -> str:

@@ -470,8 +470,11 @@ class Batch:
         times = rows.times[begin : begin + shape[0] * shape[1] * shape[2]].reshape(shape)
         units = machine.units.view(self._shape.unit_type)[..., 0]
         levels = machine.levels.view(self._shape.level_type)[..., 0]
+        leads = self._scratch.take("leads", (len(self._shape.levels),))
+        memory = self._scratch.take("transfers", (self._driver.MEMORY, 4))
+        asked = self._driver.Asked(units, levels, self._dram, leads, memory)
         self._driver.times_driver(self._shape.columns)(
-            units, levels, self._dram, part.reps[mine], counts, part.rows[mine] - start, counted, kind.times_run,
+            asked, part.reps[mine], counts, part.rows[mine] - start, counted, kind.times_run,
             plan.keeps_times, times, rows.sums[there], rows.serial[there], rows.spans[there], rows.status[there],
         )  # fmt: skip
 
@@ -487,21 +490,13 @@ class Batch:
         """Scratch for the recurrence of one program."""
         from hwsim.timing import recurrence
 
-        n = len(plan.program)
         take, resources = self._scratch.take, slots.shape[1]
-
-        def columns(kind: Any, size: int) -> dict[str, Any]:
-            return {name: take(f"{kind.__name__}.{name}", (size,)) for name in kind._fields}
-
-        order = plan.order
-        steps = recurrence.Steps(**columns(recurrence.Steps, n) | {
-            "load_waits": order.load_waits, "dep_start": order.dep_start, "dep": order.dep,
-        })  # fmt: skip
+        columns: dict[str, Any] = {name: take(f"state {name}", (resources,)) for name in recurrence.Scratch._fields}
         ring = take("ring", (int(slots.sum(axis=1).max(initial=0)),))
         units = take("unit_free", (len(self._shape.units),))
-        scratch = recurrence.Scratch(**columns(recurrence.Scratch, resources) | {"ring": ring, "unit_free": units})
-        times = take("own times", (len(plan.program.tasks), self._driver.TIME_COLUMNS))
-        return self._driver.Work(times, steps, recurrence.Times(**columns(recurrence.Times, n)), scratch)
+        state = recurrence.Scratch(**columns | {"ring": ring, "unit_free": units})
+        program = plan.program
+        return self._driver.Work(take("places", (len(program.tasks),)), take("done", (len(program),)), state)
 
     # --- the figures ------------------------------------------------------------------------------------------------
 

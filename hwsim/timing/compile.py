@@ -29,7 +29,7 @@ import numpy as np
 from numba import types
 from numba.core.errors import NumbaError
 
-from hwsim.pure import clog2, is_pure, isqrt
+from hwsim.pure import ceil_div, clog2, is_pure, isqrt
 from hwsim.timing import recurrence
 from hwsim.timing.checked import CHECKED_CALLS, CheckedCompiler, CheckedPart, WrappingPart
 from hwsim.timing.linking import LinkedCompiler, PartCompiler, WholeCompiler
@@ -155,8 +155,15 @@ def _quick_clog2(x: int) -> int:
     return bits
 
 
-_QUICK: dict[Any, Any] = {isqrt: _quick_isqrt, clog2: _quick_clog2}
-"""Pure functions whose loops the processor has an instruction for, and what stands for them in compiled code."""
+def _quick_ceil_div(a: int, b: int) -> int:
+    """`hwsim.pure.ceil_div` without signs where there are none."""
+    if a > 0 and b > 0:
+        return np.int64(np.uint64(a - 1) // np.uint64(b)) + 1  # type: ignore[return-value]
+    return -((-a) // b)
+
+
+_QUICK: dict[Any, Any] = {isqrt: _quick_isqrt, clog2: _quick_clog2, ceil_div: _quick_ceil_div}
+"""Pure functions for which the processor has a shorter way, and what stands for them in compiled code."""
 
 
 def _jit(function: Any, names: dict[str, Any], options: dict[str, Any]) -> Any:

@@ -24,13 +24,13 @@ import numpy as np
 
 from hwsim.demand import CHUNKS as CHUNKS_KIND
 from hwsim.demand import DRAIN, LOAD, MOVE, STORE, WORK, Layout
-from hwsim.memory import latency_ps, level_ps
+from hwsim.memory import DRAM, latency_ps, level_ps
 from hwsim.pure import cycles_to_ps, pure
 from hwsim.timing import recurrence
 from hwsim.timing.checked import checked_add
-from hwsim.timing.compile import CHECKED_PART, LOOP, compiled_recurrence, engine_part, pure_part
+from hwsim.timing.compile import CHECKED_PART, LOOP, engine_part, pure_part
 from hwsim.timing.linking import PartCompiler
-from hwsim.timing.recurrence import Column, pipeline
+from hwsim.timing.recurrence import Column, pipeline, reset, store_behind, store_end
 
 T_LOAD, T_LOAD_PS, T_LEAD, T_UNIT, T_WORK, T_DRAIN, T_STORE, T_STORE_PS, T_CHUNKS = range(9)
 TIME_COLUMNS = 9
@@ -144,27 +144,100 @@ def holding_driver(bits: Callable[..., Any]) -> Any:
 
 # --- the time of a task, field by field -------------------------------------------------------------------------
 
+MEMORY = 4096
+"""Transfers that are remembered, a power of two: tasks and designs that move the same bits in the same runs share
+what the DRAM part takes for them."""
 
-def _cycles_part(field: int, unit: int) -> Any:
-    """Picoseconds of one field of cycles."""
+
+class Asked(NamedTuple):
+    """What the time of a task depends on, beside its counts.
+
+    units, levels   of a design's machine
+    dram            the part, the same for all designs
+    leads           int64[levels]: latencies found so far for this design, -1 elsewhere
+    memory          int64[MEMORY, 4]: transfers found so far, for any design; zeros where none
+    """
+
+    units: Any
+    levels: Any
+    dram: Any
+    leads: Any
+    memory: Any
+
+
+def new_asked(units: Any, levels: Any, dram: Any) -> Asked:
+    """An Asked that remembers nothing yet. units and levels have a row a design, dram one row."""
+    return Asked(units, levels, dram, np.zeros(levels.shape[1], np.int64), np.zeros((MEMORY, 4), np.int64))
+
+
+_UNUSED_BITS = np.uint64(64 - (MEMORY.bit_length() - 1))
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 divided by the golden ratio, odd: a product with it spreads what differs over its upper bits."""
+
+
+@numba.njit(**PART)
+def _place(bits: Any, runs: Any, key: Any) -> Any:
+    """Where a transfer is remembered."""
+    code = (np.uint64(bits) * _MIX ^ np.uint64(runs)) * _MIX ^ np.uint64(key)
+    return np.int64((code * _MIX) >> _UNUSED_BITS)
+
+
+def _held() -> Any:
+    """`hwsim.memory.level_ps`, which looks up what a DRAM part takes for a transfer that was met before."""
+    level_of = pure_part(level_ps)
+
+    @numba.njit(**ROW)
+    def held(asked: Any, at: Any, bits: Any, runs: Any, write: Any) -> Any:
+        level = asked.levels[at]
+        if level.kind != DRAM:
+            return level_of(level, asked.dram, bits, runs, write)
+        key = 2 * level.channels + write
+        row = asked.memory[_place(bits, runs, key)]
+        if row[0] != bits or row[1] != runs or row[2] != key:
+            ps = level_of(level, asked.dram, bits, runs, write)
+            row[0], row[1], row[2], row[3] = bits, runs, key, ps
+        return row[3]
+
+    return held
+
+
+def _cycles_part(fields: Sequence[int], unit: int) -> Any:
+    """Picoseconds of the largest of several fields of cycles of one unit."""
     to_ps = pure_part(cycles_to_ps)
+    most = _folded([_field(field) for field in fields], _larger_field)
 
     @numba.njit(**INLINED)
-    def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
-        value = counts[field]
-        return to_ps(value, units[unit].clock_khz) if value > 0 else 0
+    def part(counts: Any, asked: Any) -> Any:
+        value = most(counts)
+        return to_ps(value, asked.units[unit].clock_khz) if value > 0 else 0
+
+    return part
+
+
+def _field(field: int) -> Any:
+    @numba.njit(**INLINED)
+    def part(counts: Any) -> Any:
+        return counts[field]
+
+    return part
+
+
+def _larger_field(first: Any, second: Any) -> Any:
+    @numba.njit(**INLINED)
+    def part(counts: Any) -> Any:
+        return max(first(counts), second(counts))
 
     return part
 
 
 def _traffic_part(field: int, runs: int, level: int, write: int) -> Any:
     """Picoseconds one field of traffic holds its port: `hwsim.demand.traffic_ps`."""
-    held = pure_part(level_ps)
+    held = _held()
     counted = runs if runs >= 0 else field
     floor = 1 if runs >= 0 else 0
 
     @numba.njit(**INLINED)
-    def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
+    def part(counts: Any, asked: Any) -> Any:
         bits = counts[field]
         if bits <= 0:
             return 0
@@ -172,7 +245,7 @@ def _traffic_part(field: int, runs: int, level: int, write: int) -> Any:
         if floor == 1:
             pieces = max(pieces, counts[counted])
         # Not as literals: each would have the whole of the memory's timing compiled once more.
-        return held(levels[level], dram, bits, pieces, np.int64(write))
+        return held(asked, np.int64(level), bits, pieces, np.int64(write))
 
     return part
 
@@ -181,25 +254,25 @@ def _sum_or_max(level: int, first: Any, second: Any) -> Any:
     """Two transfers while the unit works: one after the other on a shared port, at the same time on two."""
 
     @numba.njit(**INLINED)
-    def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
-        a = first(counts, units, levels, dram)
-        b = second(counts, units, levels, dram)
-        return checked_add(a, b) if levels[level].shared_port == 1 else max(a, b)
+    def part(counts: Any, asked: Any) -> Any:
+        a = first(counts, asked)
+        b = second(counts, asked)
+        return checked_add(a, b) if asked.levels[level].shared_port == 1 else max(a, b)
 
     return part
 
 
 def _larger(first: Any, second: Any) -> Any:
     @numba.njit(**INLINED)
-    def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
-        return max(first(counts, units, levels, dram), second(counts, units, levels, dram))
+    def part(counts: Any, asked: Any) -> Any:
+        return max(first(counts, asked), second(counts, asked))
 
     return part
 
 
 def _nothing() -> Any:
     @numba.njit(**INLINED)
-    def part(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
+    def part(counts: Any, asked: Any) -> Any:
         return 0
 
     return part
@@ -255,14 +328,20 @@ def _own_if_positive(field: int, otherwise: Any) -> Any:
     return part
 
 
+def _by_unit(columns: Layout, kind: int) -> list[Any]:
+    """The cycles of each unit that fields of this kind name."""
+    named = _of_kind(columns, kind)
+    return [_cycles_part([f for f, u in named if u == unit], unit) for unit in sorted({u for _, u in named})]
+
+
 def _of_kind(columns: Layout, kind: int) -> list[tuple[int, int]]:
     return [(f, columns.resource[f]) for f, k in enumerate(columns.kind) if k == kind]
 
 
 @cache
 def task_timer(columns: Layout) -> Any:
-    """`hwsim.demand.task_times` for one layout, without its loop and without `bound`: timer(counts, units, levels,
-    dram) -> the nine numbers of a task's time."""
+    """`hwsim.demand.task_times` for one layout, without its loop and without `bound`: timer(counts,
+    asked) -> the nine numbers of a task's time."""
 
     def transfers(kind: int) -> list[tuple[int, Any]]:
         return [(at, _traffic_part(f, columns.runs[f], at, columns.write[f])) for f, at in _of_kind(columns, kind)]
@@ -272,8 +351,8 @@ def task_timer(columns: Layout) -> Any:
         _folded([p for at, p in moves if at == level], partial(_sum_or_max, level))
         for level in sorted({at for at, _ in moves})
     ]
-    work = _folded([_cycles_part(f, u) for f, u in _of_kind(columns, WORK)] + by_level, _larger)
-    drain = _folded([_cycles_part(f, u) for f, u in _of_kind(columns, DRAIN)], _larger)
+    work = _folded(_by_unit(columns, WORK) + by_level, _larger)
+    drain = _folded(_by_unit(columns, DRAIN), _larger)
     load = _folded([p for _, p in transfers(LOAD)], _larger)
     store = _folded([p for _, p in transfers(STORE)], _larger)
     unit_of = _named(_of_kind(columns, WORK), -1, last=True)
@@ -283,13 +362,17 @@ def task_timer(columns: Layout) -> Any:
     latency = pure_part(latency_ps)
 
     @numba.njit(**ROW)
-    def timer(counts: Any, units: Any, levels: Any, dram: Any) -> Any:
+    def timer(counts: Any, asked: Any) -> Any:
         at = load_of(counts)
-        lead = latency(levels[at], dram) if at >= 0 else 0
+        lead = 0
+        if at >= 0:
+            if asked.leads[at] < 0:
+                asked.leads[at] = latency(asked.levels[at], asked.dram)
+            lead = asked.leads[at]
         return (
-            at, load(counts, units, levels, dram), lead,
-            unit_of(counts), work(counts, units, levels, dram), drain(counts, units, levels, dram),
-            store_of(counts), store(counts, units, levels, dram), chunks_of(counts),
+            at, load(counts, asked), lead,
+            unit_of(counts), work(counts, asked), drain(counts, asked),
+            store_of(counts), store(counts, asked), chunks_of(counts),
         )  # fmt: skip
 
     return timer
@@ -338,29 +421,27 @@ def counts_driver(count: Callable[..., Any]) -> Any:
 
 
 def _timed(columns: Layout) -> Any:
-    """time_all(units, levels, dram, counts, times_run, keep, times, sums): every task's time, and how the whole
-    program's time adds up where its steps follow one another. Answers (the one unit or NOT_SERIAL, whether nothing,
-    loads or stores move data, whether anything drains, all durations together)."""
+    """time_all(asked, counts, times_run, keep, times, sums): every task's time, and how the whole
+    program's time adds up where its steps follow one another. Answers (the one unit or NOT_SERIAL, whether anything
+    loads or stores, whether anything drains, all durations together)."""
     timer = task_timer(columns)
 
     @numba.njit(**ROW)
-    def time_all(
-        units: Any, levels: Any, dram: Any, counts: Any, times_run: Any, keep: Any, times: Any, sums: Any
-    ) -> Any:
+    def time_all(asked: Any, counts: Any, times_run: Any, keep: Any, times: Any, sums: Any) -> Any:
+        for k in range(len(asked.leads)):
+            asked.leads[k] = -1
         only, moves, drains, span = -1, 0, 0, 0.0
         for k in range(3):
             sums[k] = 0
         for j in range(len(counts)):
-            t = timer(counts[j], units, levels, dram)
+            t = timer(counts[j], asked)
             busy = t[T_DRAIN]
             if t[T_UNIT] >= 0:
                 busy = busy + t[T_WORK]
             for k in range(3):
                 sums[k] = sums[k] + times_run[j, k] * busy
-            if t[T_LOAD] >= 0:
-                moves = max(moves, 1)
-            if t[T_STORE] >= 0:
-                moves = 2
+            if t[T_LOAD] >= 0 or t[T_STORE] >= 0:
+                moves = 1
             if t[T_DRAIN] > 0:
                 drains = 1
             if j == 0:
@@ -380,23 +461,23 @@ def _timed(columns: Layout) -> Any:
 
 @cache
 def times_driver(columns: Layout) -> Any:
-    """drive(units, levels, dram, reps, counts, row, counted, times_run, keep, times, sums, serial, spans, status).
+    """drive(asked, reps, counts, row, counted, times_run, keep, times, sums, serial, spans, status).
 
     Row g times the tasks that counts[row[g]] counted, on the machine of design reps[g].
 
+    asked    an Asked with the units and levels of all designs, and an array that holds the one DRAM part
     counted  status of every row of `counts`
     times    int64[rows, tasks, TIME_COLUMNS], filled when `keep` is set
     sums     int64[rows, 3]: work and drain summed as `times_run` says
-    serial   int64[rows, 3]: the one unit that works (or NOT_SERIAL); whether nothing (0), loads (1) or stores (2) move
-             data; whether anything drains
+    serial   int64[rows, 3]: the one unit that works (or NOT_SERIAL); whether anything loads or stores; or drains
     spans    float64[rows]: all durations together, in picoseconds
     """
     time_all = _timed(columns)
 
     @numba.njit(**LOOP)
     def drive(
-        units: Any, levels: Any, dram: Any, reps: Any, counts: Any, row: Any, counted: Any, times_run: Any,
-        keep: Any, times: Any, sums: Any, serial: Any, spans: Any, status: Any,
+        asked: Any, reps: Any, counts: Any, row: Any, counted: Any, times_run: Any, keep: Any, times: Any,
+        sums: Any, serial: Any, spans: Any, status: Any,
     ) -> None:  # fmt: skip
         for g in range(len(reps)):
             status[g] = counted[row[g]]
@@ -404,9 +485,8 @@ def times_driver(columns: Layout) -> Any:
                 try:
                     i = reps[g]
                     kept = times[g] if keep else times[0]
-                    only, moves, drains, span = time_all(
-                        units[i], levels[i], dram[0], counts[row[g]], times_run, keep, kept, sums[g]
-                    )
+                    one = Asked(asked.units[i], asked.levels[i], asked.dram[0], asked.leads, asked.memory)
+                    only, moves, drains, span = time_all(one, counts[row[g]], times_run, keep, kept, sums[g])
                     serial[g, 0] = only
                     serial[g, 1] = moves
                     serial[g, 2] = drains
@@ -421,69 +501,107 @@ def times_driver(columns: Layout) -> Any:
 
 
 @pure
-def finish_without_stores(
-    order: Column, dep_start: Column, dep: Column, load_waits: Column,
-    times: Any, resources: recurrence.Resources, done: Column, scratch: recurrence.Scratch,
-) -> int:  # fmt: skip
-    """`hwsim.timing.recurrence.run_recurrence` for programs that store nothing, as far as `done`; the makespan.
+def _dependencies_done(i: int, dep_start: Column, dep: Column, done: Column, done_before: int) -> int:
+    latest = 0
+    for k in range(dep_start[i], dep_start[i + 1]):
+        # The step before is in a register still: most programs are nearly chains.
+        latest = max(latest, done_before if dep[k] == i - 1 else done[dep[k]])
+    return latest
 
-    order  index into `times` of every step
-    times  int64[tasks, TIME_COLUMNS]
+
+class Worked(NamedTuple):
+    """When a step's first load and its first work start, and when its work and its stores end."""
+
+    begin: int
+    works: int
+    end: int
+    stored: int
+
+
+@pure
+def _loaded(
+    t: int, times: Column, turn: int, ready: int, work: int, stored: int,
+    resources: recurrence.Resources, scratch: recurrence.Scratch,
+) -> Worked:  # fmt: skip
+    """A step whose times begin at times[t], its load free to start at `turn`."""
+    r = 2 * times[t + T_LOAD]
+    load, lead, chunks, store = times[t + T_LOAD_PS], times[t + T_LEAD], times[t + T_CHUNKS], times[t + T_STORE_PS]
+    base, head, depth = scratch.ring_at[r], scratch.head[r], resources.slots[r]
+    begin = max(turn, scratch.ring[base + head])
+    works = max(ready, begin + load // chunks + lead)
+    if chunks == 1 and times[t + T_STORE] < 0:
+        turn = begin + load
+        end = works + work
+        scratch.ring[base + head] = end
+        head = head + 1
+        if head == depth:
+            head = 0
+    else:
+        turn, end, stored, head = pipeline(
+            chunks, load, lead, work, store, turn, ready, stored, scratch.ring, base, depth, head
+        )
+    scratch.load_free[r] = turn
+    scratch.head[r] = head
+    scratch.load_sum[r] += load
+    if scratch.first_load[r] < 0:
+        scratch.first_load[r] = begin
+    return Worked(begin, works, end, stored)
+
+
+@pure
+def _stored(
+    t: int, times: Column, step: Worked, work: int, free: int, resources: recurrence.Resources,
+    scratch: recurrence.Scratch,
+) -> int:  # fmt: skip
+    """The end of the last store of a step, its store stream `free` before."""
+    r, load = -1, 0
+    if times[t + T_LOAD] >= 0:
+        r, load = 2 * times[t + T_LOAD], times[t + T_LOAD_PS]
+    starts = max(free, step.works + work // times[t + T_CHUNKS])
+    return store_end(
+        r, 2 * times[t + T_STORE] + 1, load, times[t + T_STORE_PS], step.begin, starts, resources, scratch, step.stored
+    )
+
+
+@pure
+def finish(
+    order: Column, dep_start: Column, dep: Column, load_waits: Column, times: Column, at: Column,
+    resources: recurrence.Resources, done: Column, scratch: recurrence.Scratch,
+) -> int:  # fmt: skip
+    """`hwsim.timing.recurrence.run_recurrence` as far as `done`; the makespan.
+
+    order  the task of every step
+    times  the times of tasks, TIME_COLUMNS numbers each; those of task t begin at times[at[t]]
     done   is filled with the picosecond at which each step's result can be used
     """
-    for u in range(resources.n_units):
-        scratch.unit_free[u] = 0
-    for k in range(len(scratch.ring)):
-        scratch.ring[k] = 0
-    at = 0
-    for r in range(len(resources.slots)):
-        scratch.ring_at[r] = at
-        at = at + resources.slots[r]
-        scratch.head[r] = 0
-        scratch.load_free[r] = 0
-    latest = 0
-    end = 0
+    reset(resources, scratch)
+    latest = done_before = 0
     for i in range(len(order)):
-        t = order[i]
-        deps = 0
-        for k in range(dep_start[i], dep_start[i + 1]):
-            # The step before is in a register still: most programs are nearly chains.
-            deps = max(deps, end if dep[k] == i - 1 else done[dep[k]])
-        ready = deps
-        work = 0
-        u = times[t, T_UNIT]
+        t = at[order[i]]
+        deps = _dependencies_done(i, dep_start, dep, done, done_before)
+        ready, work, free = deps, 0, 0
+        u = times[t + T_UNIT]
         if u >= 0:
             ready = max(deps, scratch.unit_free[u])
-            work = times[t, T_WORK]
-        end = ready + work
-        if times[t, T_LOAD] >= 0:
-            r = 2 * times[t, T_LOAD]
-            turn = scratch.load_free[r]
+            work = times[t + T_WORK]
+        if times[t + T_STORE] >= 0:
+            free = scratch.store_free[2 * times[t + T_STORE] + 1]
+        step = Worked(ready, ready, ready + work, free)
+        if times[t + T_LOAD] >= 0:
+            turn = scratch.load_free[2 * times[t + T_LOAD]]
             if load_waits[i] and deps > turn:
                 turn = deps
-            base = scratch.ring_at[r]
-            head = scratch.head[r]
-            depth = resources.slots[r]
-            load = times[t, T_LOAD_PS]
-            lead = times[t, T_LEAD]
-            if times[t, T_CHUNKS] == 1:
-                turn = max(turn, scratch.ring[base + head]) + load
-                end = max(ready, turn + lead) + work
-                scratch.ring[base + head] = end
-                head = head + 1
-                if head == depth:
-                    head = 0
-            else:
-                turn, end, _, head = pipeline(
-                    times[t, T_CHUNKS], load, lead, work, 0, turn, ready, 0, scratch.ring, base, depth, head
-                )
-            scratch.load_free[r] = turn
-            scratch.head[r] = head
+            step = _loaded(t, times, turn, ready, work, free, resources, scratch)
+        elif times[t + T_STORE] >= 0:
+            stored = store_behind(times[t + T_CHUNKS], times[t + T_STORE_PS], ready, work, free)
+            step = Worked(ready, ready, ready + work, stored)
         if u >= 0:
-            scratch.unit_free[u] = end
-        end = end + times[t, T_DRAIN]
-        done[i] = end
-        latest = max(latest, end)
+            scratch.unit_free[u] = step.end
+        done_before = step.end + times[t + T_DRAIN]
+        if times[t + T_STORE] >= 0:
+            done_before = max(done_before, _stored(t, times, step, work, free, resources, scratch))
+        done[i] = done_before
+        latest = max(latest, done_before)
     return latest
 
 
@@ -528,16 +646,16 @@ class Rows(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Scratch of `finish`: the times of one design's tasks, and columns for the recurrence."""
+    """Scratch of `finish_driver`: where the times of one design's tasks begin, the end of each step, and the state of
+    the recurrence."""
 
-    times: Any
-    steps: recurrence.Steps
-    out: recurrence.Times
-    scratch: recurrence.Scratch
+    at: Any
+    done: Any
+    state: recurrence.Scratch
 
 
-UNKNOWN, SERIAL, LOADING, STORING = range(4)
-"""How the end of a program is found: not at all; as a sum; step by step; step by step with stores."""
+UNKNOWN, SERIAL, STEPS = range(3)
+"""How the end of a program is found: not at all; as a sum; step by step."""
 
 
 @numba.njit(**PART)
@@ -558,7 +676,7 @@ def _way(picked: Any, rows: Rows, chained: int) -> int:
         return UNKNOWN
     if moves == 0 and (chained == 1 or (only >= 0 and drains == 0)):
         return SERIAL
-    return STORING if moves > 1 else LOADING
+    return STEPS
 
 
 @numba.njit(**PART)
@@ -580,29 +698,12 @@ def finish_serial(picked: Any, rows: Rows, chained: int, out: Any, status: Any) 
 
 
 @numba.njit(**PART)
-def _gather(picked: Any, rows: Rows, times: Any) -> None:
-    """The times of one design's tasks, from the rows of their kinds."""
+def _places(picked: Any, rows: Rows, at: Any) -> None:
+    """Where the times of one design's tasks begin, in the rows of their kinds."""
     for k in range(len(picked)):
-        at = rows.at[picked[k]]
+        begin = rows.at[picked[k]]
         for j in range(rows.n[k]):
-            for c in range(TIME_COLUMNS):
-                times[rows.first[k] + j, c] = rows.times[at + j * TIME_COLUMNS + c]
-
-
-@numba.njit(**PART)
-def _fill_steps(order: Order, times: Any, steps: recurrence.Steps) -> None:
-    for i in range(len(order.task)):
-        t = order.task[i]
-        load, store = times[t, T_LOAD], times[t, T_STORE]
-        steps.load[i] = 2 * load if load >= 0 else -1
-        steps.load_ps[i] = times[t, T_LOAD_PS]
-        steps.lead_ps[i] = times[t, T_LEAD]
-        steps.unit[i] = times[t, T_UNIT]
-        steps.work_ps[i] = times[t, T_WORK]
-        steps.drain_ps[i] = times[t, T_DRAIN]
-        steps.store[i] = 2 * store + 1 if store >= 0 else -1
-        steps.store_ps[i] = times[t, T_STORE_PS]
-        steps.chunks[i] = times[t, T_CHUNKS]
+            at[rows.first[k] + j] = begin + j * TIME_COLUMNS
 
 
 @cache
@@ -613,8 +714,7 @@ def finish_driver() -> Any:
     slots   int64[designs, resources], ports likewise: as in `hwsim.timing.recurrence.Resources`
     out     int64[designs, 3]: picoseconds until the program, the first token and the last token are done
     """
-    whole = compiled_recurrence()
-    without_stores = engine_part(finish_without_stores)
+    by_steps = engine_part(finish)
 
     @numba.njit(**PART)
     def latest(steps: Any, done: Any) -> Any:
@@ -634,22 +734,15 @@ def finish_driver() -> Any:
             elif way == SERIAL:
                 _add_sums(picked[i], rows, out[i])
             else:
-                _gather(picked[i], rows, work.times)
+                _places(picked[i], rows, work.at)
                 resources = recurrence.Resources(slots[i], ports[i], n_units)
-                if way == LOADING:
-                    without_stores(
-                        order.task, order.dep_start, order.dep, order.load_waits,
-                        work.times, resources, work.out.done_ps, work.scratch,
-                    )  # fmt: skip
-                else:
-                    _fill_steps(order, work.times, work.steps)
-                    whole(work.steps, resources, work.out, work.scratch)
-                end = 0
-                for s in range(len(order.task)):
-                    end = max(end, work.out.done_ps[s])
+                end = by_steps(
+                    order.task, order.dep_start, order.dep, order.load_waits, rows.times, work.at,
+                    resources, work.done, work.state,
+                )  # fmt: skip
                 out[i, 0] = end
-                out[i, 1] = latest(order.first, work.out.done_ps)
-                out[i, 2] = latest(order.last, work.out.done_ps)
+                out[i, 1] = latest(order.first, work.done)
+                out[i, 2] = latest(order.last, work.done)
 
     return drive
 

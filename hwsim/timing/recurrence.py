@@ -165,7 +165,8 @@ def cause_of(waited_ps: int, slot_waited_ps: int, worked_ps: int, tail_ps: int) 
 
 
 @pure
-def _reset(resources: Resources, scratch: Scratch) -> None:
+def reset(resources: Resources, scratch: Scratch) -> None:
+    """The state before the first step."""
     for u in range(resources.n_units):
         scratch.unit_free[u] = 0
     for k in range(len(scratch.ring)):
@@ -214,10 +215,13 @@ def _jump_rounds(
     A store queue behind a periodic sequence is longest after its first period, which has been walked, or its last.
     """
     stored = stored + rounds * depth * store
+    slot = head
     for k in range(depth):
-        slot = base + (head + k) % depth
-        ring[slot] = ring[slot] + rounds * trip
-        stored = max(stored, ring[slot] + (depth - k) * store)
+        ring[base + slot] = ring[base + slot] + rounds * trip
+        stored = max(stored, ring[base + slot] + (depth - k) * store)
+        slot = slot + 1
+        if slot == depth:
+            slot = 0
     return stored
 
 
@@ -233,9 +237,12 @@ def _jump_steady(
     faster loads back, the end of the last load comes out too early; the next load then starts when its slot is free.
     """
     arrived = loaded + lead + work
-    for k in range(depth):
-        n = count - depth + 1 + k
-        ring[base + (head + k) % depth] = max(worked + n * work, arrived + n * load)
+    slot = head
+    for n in range(count - depth + 1, count + 1):
+        ring[base + slot] = max(worked + n * work, arrived + n * load)
+        slot = slot + 1
+        if slot == depth:
+            slot = 0
     worked = max(worked + count * work, arrived + count * load)
     return loaded + count * load, worked, max(stored + count * store, worked + store)
 
@@ -285,7 +292,7 @@ def pipeline(
 
 
 @pure
-def _store_behind(chunks: int, store_ps: int, begin: int, work_ps: int, stored: int) -> int:
+def store_behind(chunks: int, store_ps: int, begin: int, work_ps: int, stored: int) -> int:
     """The end of the last store behind work that never pauses from `begin` on."""
     store = store_ps // chunks
     work = work_ps // chunks
@@ -296,25 +303,23 @@ def _store_behind(chunks: int, store_ps: int, begin: int, work_ps: int, stored: 
 
 
 @pure
-def _port_bound(i: int, steps: Steps, out: Times, scratch: Scratch, same: bool) -> int:
+def _port_bound(r: int, s: int, load_ps: int, store_ps: int, begin: int, scratch: Scratch, same: bool) -> int:
     """A time before which the last store of a step cannot end, when its stores share a port with loads.
 
-    By then the port has carried, one after the other, all stores of its store stream so far and all loads of the load
-    stream that shares the port (`same`: this step's) up to the last step that used both. The bound takes the best
-    start to count from: the first use of the two streams, or the start of any step that used both.
+    By then the port has carried, one after the other, all stores of its store stream `s` so far and all loads of the
+    load stream that shares the port (`same`: this step's, `r`) up to the last step that used both. The bound takes the
+    best start to count from: the first use of the two streams, or the start (`begin`) of any step that used both.
     """
-    r = steps.load[i]
-    s = steps.store[i]
     if not same:
-        scratch.bound[s] = scratch.bound[s] + steps.store_ps[i]
+        scratch.bound[s] = scratch.bound[s] + store_ps
         return scratch.bound[s]
     if scratch.mate[s] == r:
-        total = scratch.bound[s] + scratch.load_sum[r] - scratch.seen[s] + steps.store_ps[i]
+        total = scratch.bound[s] + scratch.load_sum[r] - scratch.seen[s] + store_ps
     else:
         total = min(scratch.first_load[r], scratch.first_store[s]) + scratch.load_sum[r] + scratch.store_sum[s]
     scratch.mate[s] = r
     scratch.seen[s] = scratch.load_sum[r]
-    scratch.bound[s] = max(total, out.load_start[i] + steps.load_ps[i] + steps.store_ps[i])
+    scratch.bound[s] = max(total, begin + load_ps + store_ps)
     return scratch.bound[s]
 
 
@@ -337,7 +342,7 @@ def _work_alone(i: int, steps: Steps, out: Times, ready: int, work: int, stored:
     if steps.store[i] < 0:
         return ready + work, stored
     out.store_start[i] = max(stored, ready + work // steps.chunks[i])
-    return ready + work, _store_behind(steps.chunks[i], steps.store_ps[i], ready, work, stored)
+    return ready + work, store_behind(steps.chunks[i], steps.store_ps[i], ready, work, stored)
 
 
 @pure
@@ -376,16 +381,22 @@ def _load_and_work(
 
 
 @pure
-def _store_end(i: int, steps: Steps, resources: Resources, out: Times, scratch: Scratch, stored: int) -> int:
-    """The end of the last store of a step, raised to what a port shared with loads allows."""
-    r = steps.load[i]
-    s = steps.store[i]
-    scratch.store_sum[s] += steps.store_ps[i]
+def store_end(
+    r: int, s: int, load_ps: int, store_ps: int, begin: int, store_start: int, resources: Resources, scratch: Scratch,
+    stored: int,
+) -> int:  # fmt: skip
+    """The end of the last store of a step, raised to what a port shared with loads allows.
+
+    r, s          its load stream, or -1, and its store stream
+    begin         when its first load starts
+    store_start   when its first store starts; read for the first step that stores to `s` alone
+    """
+    scratch.store_sum[s] += store_ps
     if scratch.first_store[s] < 0:
-        scratch.first_store[s] = out.store_start[i]
+        scratch.first_store[s] = store_start
     same = r >= 0 and resources.port[r] == resources.port[s]
     if same or scratch.mate[s] >= 0:
-        stored = max(stored, _port_bound(i, steps, out, scratch, same))
+        stored = max(stored, _port_bound(r, s, load_ps, store_ps, begin, scratch, same))
     scratch.store_free[s] = stored
     return stored
 
@@ -417,7 +428,7 @@ def run_recurrence(steps: Steps, resources: Resources, out: Times, scratch: Scra
     All columns are lists of ints (ordinary Python) or int64 arrays (compiled). `scratch` comes from `new_scratch` and
     may be used again; nothing is allocated here.
     """
-    _reset(resources, scratch)
+    reset(resources, scratch)
     latest = 0
     for i in range(len(steps.load)):
         u = steps.unit[i]
@@ -439,7 +450,10 @@ def run_recurrence(steps: Steps, resources: Resources, out: Times, scratch: Scra
         out.work_end[i] = end
         done = end + steps.drain_ps[i]
         if s >= 0:
-            stored = _store_end(i, steps, resources, out, scratch, stored)
+            stored = store_end(
+                steps.load[i], s, steps.load_ps[i], steps.store_ps[i], out.load_start[i], out.store_start[i],
+                resources, scratch, stored,
+            )  # fmt: skip
             done = max(done, stored)
         else:
             out.store_start[i] = end

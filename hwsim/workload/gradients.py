@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from hwsim.errors import bad_input
+from hwsim.errors import InputError, bad_input
 from hwsim.expr import Expr, parse
 from hwsim.workload.ir import Attr, Disposition, Graph, Op, Role, Tensor
 
@@ -232,10 +232,14 @@ def walk(tape: Tape) -> None:
         found = {name: tape.gradient(name) for name in op.outputs}
         if not any(found.values()):
             continue
-        if op.kind not in _RULES:
-            raise bad_input("training", op.name, f"a {op.kind} operator has no gradient that is known here",
-                            "Train the network without it.", key=f"graphs.{tape.graph.name}.{op.name}")  # fmt: skip
+        if op.kind not in _RULES or (op.kind in _OF_ONE and len(tape.wants(op)) > 1):
+            raise _unknown(tape, op)
         _RULES[op.kind](tape, op, found)
+
+
+def _unknown(tape: Tape, op: Op) -> InputError:
+    return bad_input("training", op.name, f"this {op.kind} operator has no gradient that is known here",
+                     "Train the network without it.", key=f"graphs.{tape.graph.name}.{op.name}")  # fmt: skip
 
 
 Found = Mapping[str, str | None]
@@ -446,6 +450,8 @@ def _scattered(tape: Tape, op: Op, grad: str) -> None:
     """A scattered sum: what it is added to passes the gradient on; each element that was added has that of its place.
     An index along an axis looks whole rows up."""
     base, index, source = op.inputs
+    if tape.smaller(source, index):
+        raise _unknown(tape, op)
     wanted = tape.wants(op)
     if base in wanted:
         tape.contribute(base, grad)
@@ -523,6 +529,10 @@ _RULES: Mapping[str, Rule] = {
     "reduce": _reduce, "pool": _pool, "elementwise": _elementwise, "embedding": _embedding, "concat": _concat,
     "copy": _copy, "view": _view,
 }  # fmt: skip
+
+
+_OF_ONE = frozenset({"softmax", "reduce", "pool", "embedding", "copy"})
+"""Kinds whose rule knows the gradient of one operand alone."""
 
 
 def unfolded(graph: Graph, kept: Mapping[str, tuple[str, ...]]) -> tuple[Op, ...]:
