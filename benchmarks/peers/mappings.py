@@ -86,10 +86,18 @@ def cuts(layer: Mapping[str, Any]) -> Iterator[dict[str, int]]:
     spatial = max((levels for levels in layer["spatial"].values()), key=lambda levels: sum(map(len, levels)))
     across = [loop for level in spatial for loop in level]
     for operand, below in ON_CHIP.items():
-        inside = [loop for level in layer["temporal"][operand][:below] for loop in level]
+        inside, outside = (
+            [loop for level in levels for loop in level]
+            for levels in (layer["temporal"][operand][:below], layer["temporal"][operand][below:])
+        )
+        # What has no loop outside is whole: ZigZag may write fewer columns than there are where they do not divide it.
+        split = {DIMENSIONS.get(name) for name, _ in outside}
         yield {
-            d: math.prod(size for name, size in [*inside, *across] if DIMENSIONS.get(name) == d) for d in "mnk"
-        }  # fmt: skip
+            d: math.prod(size for name, size in [*inside, *across] if DIMENSIONS.get(name) == d)
+            if d in split
+            else whole
+            for d, whole in zip("mnk", layer["sizes"][1:], strict=True)
+        }
 
 
 def meanings(file: DesignFile, task: Task, layer: Mapping[str, Any]) -> dict[Choice, bool]:
@@ -153,6 +161,8 @@ def main() -> None:
     made = table(json.loads(FILE.read_text()))
     print(made)
     page = PAGE.read_text(encoding="utf-8")
+    if BEGIN not in page or END not in page:
+        raise SystemExit(f"{PAGE.name} has no place for the table")
     before, _, rest = page.partition(BEGIN)
     PAGE.write_text(f"{before}{BEGIN}\n\n{made}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
