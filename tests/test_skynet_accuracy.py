@@ -78,12 +78,47 @@ def test_the_shipped_detector_loses_range_and_not_resolution(rows: measured.Rows
     assert f"an IoU of {found[4]:.3f} instead of {found[3]:.3f}, of {own[FLOAT]:.3f} in floating point" in page
 
 
-def test_a_damaged_table_is_refused_with_its_line(tmp_path: Path) -> None:
+HEAD, LINE = ",".join(measured.COLUMNS), "a,relu,1,0,0,0,0.5"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (HEAD, LINE, "a,relu,x,0,0,0,0.5"),
+        (HEAD, LINE, "a,relu,2,0,0,0,nan"),
+        (HEAD, LINE, "a,relu,2,0,0,0,7"),
+        (HEAD, LINE, LINE),
+        (HEAD, LINE, "a,relu,2,0,0,0,0.5,9"),
+    ],
+)
+def test_a_damaged_table_is_refused_with_its_line(lines: tuple[str, ...], tmp_path: Path) -> None:
     table = tmp_path / "accuracy.csv"
-    table.write_text(",".join(measured.COLUMNS) + "\na,relu,1,0,0,0,0.5\na,relu,x,0,0,0,0.5\n")
+    table.write_text("\n".join(lines) + "\n")
     with pytest.raises(InputError) as caught:
         measured.read(table)
     assert "accuracy.csv:3" in str(caught.value) and "Delete the file" in str(caught.value)
+    table.write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError):
+        measured.read(table)
+
+
+def test_a_folder_of_other_settings_is_refused(tmp_path: Path) -> None:
+    study = pytest.importorskip("accelerators.skynet.learning.study")
+    study.Study(tmp_path, frames=64).keep_settings()
+    study.Study(tmp_path, frames=64).keep_settings()
+    with pytest.raises(InputError) as caught:
+        study.Study(tmp_path, frames=96).keep_settings()
+    assert '"frames": 64' in str(caught.value)
+
+
+def test_a_damaged_record_of_trainings_is_refused_with_its_line(tmp_path: Path) -> None:
+    from accelerators.skynet.search.measures import Trainings
+
+    for cell in ("abc", "7", "nan", ""):
+        (tmp_path / "trained.csv").write_text(f"structure,seed,frames,iou\nx,1,64,0.5\ny,1,64,{cell}\n")
+        with pytest.raises(InputError) as caught:
+            Trainings(tmp_path / "trained.csv", range(1, 2), 64, 1)._known()
+        assert "trained.csv:3" in str(caught.value)
 
 
 def test_other_arrays_are_no_detector(tmp_path: Path) -> None:

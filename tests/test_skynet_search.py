@@ -285,20 +285,20 @@ def test_a_training_is_done_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     def counted(structure: Structure, seed: int, frames: int) -> tuple[tuple[str, int], float]:
         done.append((structure.text, seed))
-        return (structure.text, seed), frames / 1e4 + seed
+        return (structure.text, seed), frames / 1e4 + seed / 10
 
     monkeypatch.setattr(measures, "_train", counted)
     kept, one, other = tmp_path / "trained.csv", Structure(), PUBLISHED["skynet-c"]
     found = measures.named("both", kept, range(3, 5), 100)
     assert found.networks is ENTROPY
-    assert found.kinds.of_all([one, one]) == pytest.approx([3.01, 3.01])
-    assert found.designs.of_all([one, other]) == pytest.approx([3.51, 3.51])
+    assert found.kinds.of_all([one, one]) == pytest.approx([0.31, 0.31])
+    assert found.designs.of_all([one, other]) == pytest.approx([0.36, 0.36])
     assert done == [(one.text, 3), (one.text, 4), (other.text, 3), (other.text, 4)]
     kept.write_text(kept.read_text() + "dw3-pw/1,9,100,0.")  # cut off by a crash
-    assert measures.named("training", kept, range(3, 5), 100).designs.of(other) == pytest.approx(3.51)
-    assert measures.named("training", kept, range(9, 10), 100).networks.of(one) == pytest.approx(9.01)
+    assert measures.named("training", kept, range(3, 5), 100).designs.of(other) == pytest.approx(0.36)
+    assert measures.named("training", kept, range(9, 10), 100).networks.of(one) == pytest.approx(0.91)
     assert len(done) == 5 and len(folder.read_csv(kept)) == 5
-    assert measures.named("training", kept, range(3, 5), 200).designs.of(one) == pytest.approx(3.52)
+    assert measures.named("training", kept, range(3, 5), 200).designs.of(one) == pytest.approx(0.37)
 
 
 # --- what was found -----------------------------------------------------------------------------------------------

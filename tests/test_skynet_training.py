@@ -387,6 +387,7 @@ def test_a_network_of_other_shapes_is_refused(shipped: network.Network, tmp_path
 @pytest.mark.parametrize(("words", "code", "text"), [
     (("--frames", "5"), EXIT_BAD_INPUT, "at least one batch of 32 frames"),
     (("--seeds", "1,x"), EXIT_BAD_INPUT, "different whole numbers"),
+    (("--seeds", "²"), EXIT_BAD_INPUT, "different whole numbers"),
     (("--seeds", "2,2"), EXIT_BAD_INPUT, "different whole numbers"),
     (("--test-frames", "0"), EXIT_BAD_INPUT, "0 is not in the range"),
 ])  # fmt: skip
@@ -400,3 +401,9 @@ def test_a_table_that_was_changed_is_named(tmp_path: Path) -> None:
     (tmp_path / "accuracy.csv").write_text("network,activation\nc,relu6\n", encoding="utf-8")
     result = CliRunner().invoke(command.main, ["--folder", str(tmp_path)])
     assert result.exit_code == EXIT_BAD_INPUT and "accuracy.csv:2" in result.output
+
+
+def test_a_folder_that_cannot_be_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = CliRunner().invoke(command.main, ["--folder", str(tmp_path / "file" / "x")])
+    assert result.exit_code == EXIT_BAD_INPUT and "cannot be read or written" in result.output

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from accelerators.arrays import write_atomically
 from accelerators.skynet.accuracy import FLOAT, PUBLISHED_IOU, Scheme
 from hwsim.document import shown_path
-from hwsim.errors import Where, bad_input
+from hwsim.errors import InputError, Where, bad_input
 
 TABLE = Path(__file__).with_name("accuracy.csv")
 COLUMNS = ("network", "activation", "seed", "feature_bits", "weight_bits", "tuned", "iou")
@@ -53,19 +53,31 @@ def write(path: Path, rows: Rows) -> None:
 
 
 def read(path: Path) -> dict[Row, float]:
-    """A table that `write` wrote. Raises InputError for another one."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        lines = list(csv.DictReader(stream))
-    found = {}
+    """A table that `write` wrote. Raises InputError for another one: other columns or text, an IoU beyond 0 to 1, a row
+    that stands there twice."""
+    try:
+        lines = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+    except UnicodeDecodeError:
+        raise _refused(path, 1, "bytes that are no UTF-8") from None
+    found: dict[Row, float] = {}
     for number, line in enumerate(lines, 2):
         try:
             seed, features, weights, tuned = (int(line[c]) for c in ("seed", "feature_bits", "weight_bits", "tuned"))
-            found[Row(line["network"], line["activation"], seed, Scheme(features, weights), tuned)] = float(line["iou"])
+            row, iou = (
+                Row(line["network"], line["activation"], seed, Scheme(features, weights), tuned),
+                float(line["iou"]),
+            )
         except (KeyError, TypeError, ValueError):
-            rule = f"a row has {', '.join(COLUMNS)}"
-            where = Where(shown_path(path), number, 1)
-            raise bad_input("csv", "another line", rule, "Delete the file to measure anew.", where) from None
+            raise _refused(path, number, "another line") from None
+        if None in line or row in found or not 0 <= iou <= 1:
+            raise _refused(path, number, ",".join(str(line.get(c)) for c in COLUMNS))
+        found[row] = iou
     return found
+
+
+def _refused(path: Path, line: int, got: str) -> InputError:
+    rule = f"a row has {', '.join(COLUMNS)}, an IoU from 0 to 1, and stands there once"
+    return bad_input("csv", got, rule, "Delete the file to measure anew.", Where(shown_path(path), line, 1))
 
 
 def ious(rows: Rows, network: str, activation: str, scheme: Scheme, tuned: int = 0) -> NDArray[np.float64]:

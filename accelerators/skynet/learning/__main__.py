@@ -34,13 +34,17 @@ def main(folder: Path, frames: int, seeds: str, test_frames: int, save: Path | N
     except InputError as error:
         click.echo(str(error), err=True)
         sys.exit(EXIT_BAD_INPUT)
+    except OSError as failed:
+        place = failed.filename or folder
+        click.echo(f"{place} cannot be read or written ({failed.strerror}). Name another, or make room.", err=True)
+        sys.exit(EXIT_BAD_INPUT)
     click.echo(f"{len(rows)} rows in {folder / 'accuracy.csv'}")
 
 
 def numbers(text: str) -> tuple[int, ...]:
     """Seeds as given. Raises click's error for anything but numbers."""
     parts = text.split(",")
-    if not all(part.isdigit() and len(part) < 10 for part in parts) or len(set(parts)) != len(parts):
+    if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts) or len(set(parts)) != len(parts):
         raise click.BadParameter(
             "different whole numbers with commas between, for instance 1,2,3", param_hint="--seeds"
         )

@@ -6,11 +6,13 @@ and goes on where it was. Rows stand in the order of `planned`, however they wer
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from accelerators.arrays import write_atomically
 from accelerators.skynet import accuracy, detection, network
 from accelerators.skynet.accuracy import FLOAT, PUBLISHED_IOU, Scheme
 from accelerators.skynet.learning import training, tuning
@@ -18,6 +20,8 @@ from accelerators.skynet.learning.training import Settings
 from accelerators.skynet.measured import Row, read, write
 from accelerators.skynet.network import Network
 from accelerators.skynet.structure import Structure
+from hwsim.document import read_json, shown_path
+from hwsim.errors import Where, bad_input
 
 LASTS = {"a": 0, "b": accuracy.PLAN.last // 2, "c": accuracy.PLAN.last}
 """Outputs of the last Bundle of the three networks, as the published ones' in proportion."""
@@ -42,6 +46,7 @@ class Study:
 
     def rows(self) -> dict[Row, float]:
         """Every row's IoU, measured or read. Writes accuracy.csv in the folder after each."""
+        self.keep_settings()
         table = self.folder / "accuracy.csv"
         known = read(table) if table.exists() else {}
         found: dict[Row, float] = {}
@@ -54,6 +59,15 @@ class Study:
             found[row] = known[row]
         write(table, found)
         return found
+
+    def keep_settings(self) -> None:
+        """Note what decides a row beside what stands in it. Raises InputError in a folder of other settings."""
+        path, own = self.folder / "settings.json", {"frames": self.frames, "test_frames": self.test_frames}
+        if not path.exists():
+            write_atomically(path, (json.dumps(own) + "\n").encode())
+        elif (held := read_json(path).data) != own:
+            rule = f"this folder was begun with {json.dumps(held)}"
+            raise bad_input("settings", json.dumps(own), rule, "Name another folder.", Where(shown_path(path)))
 
     def measured(self, row: Row) -> float:
         """IoU of one row."""

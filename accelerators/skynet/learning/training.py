@@ -90,7 +90,7 @@ def train(
     optimizer = torch.optim.AdamW(made.parameters(), RATE, weight_decay=WEIGHT_DECAY)
     identity = f"{structure.text} frames {settings.frames} seed {settings.seed}"
     with one_thread():
-        done = _resume(checkpoint, identity, made, optimizer)
+        done = _resume(checkpoint, identity, made, optimizer, settings.steps)
         for step in range(done, settings.steps):
             _step(made, optimizer, settings, step, seen)
             if checkpoint and ((step + 1) % SAVED_EVERY == 0 or step + 1 == settings.steps):
@@ -148,7 +148,9 @@ def _save(path: Path, identity: str, done: int, made: Detector, optimizer: torch
     write_arrays(path, arrays)
 
 
-def _resume(path: Path | None, identity: str, made: Detector, optimizer: torch.optim.Optimizer) -> int:
+def _resume(
+    path: Path | None, identity: str, made: Detector, optimizer: torch.optim.Optimizer, steps: int
+) -> int:  # fmt: skip
     """The steps done, with weights and moments as they were then; 0 without a file."""
     if path is None or not path.exists():
         return 0
@@ -158,6 +160,9 @@ def _resume(path: Path | None, identity: str, made: Detector, optimizer: torch.o
     found = read_arrays(path, ["identity", "done"], optional)
     if not np.array_equal(found["identity"], _text(identity)) or len(found) != len(optional):
         raise bad_input("checkpoint", path.name, f"this is not the training of {identity}", "Name another folder.")
+    same = all(found[f"state.{name}"].shape == tuple(value.shape) for name, value in held.items())
+    if not same or not 0 < int(found["done"].flat[0] if found["done"].size == 1 else 0) <= steps:
+        raise bad_input("checkpoint", path.name, "its arrays are not those of this training", "Delete the file.")
     made.load_state_dict({name: torch.from_numpy(found[f"state.{name}"]) for name in held})
     for name, parameter in made.named_parameters():
         kept = {m: torch.from_numpy(found[f"{m}.{name}"]).to(memory_format=_format(parameter)) for m in MOMENTS}

@@ -103,6 +103,7 @@ def settings_of(plan: stages.Plan, options: argparse.Namespace) -> dict[str, Any
 def run(options: argparse.Namespace) -> None:
     """Search."""
     plan = checked(options)
+    stages.Engine.named(plan.design)  # before the folder keeps a name that there is none of
     told, line = Told(sys.stderr), ProgressLine("time of a frame")
     with folder.opened(options.out, settings_of(plan, options)) as out:
         seeds = range(plan.seed, plan.seed + options.seeds)

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from hwsim.document import one_line, read_json, shown_path
-from hwsim.errors import InputError, Problem, bad_input
+from hwsim.errors import InputError, Problem, Where, bad_input
 
 SETTINGS = "settings.json"
 _LOCK = ".lock"
@@ -108,7 +108,11 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV file; none where there is no file. A last line that was cut off is left out."""
     if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        rule = "a CSV file is text in UTF-8"
+        raise bad_input("csv", "other bytes", rule, "Delete the file.", Where(shown_path(path))) from None
     return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
 
 

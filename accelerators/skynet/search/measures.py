@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import signal
 import statistics
@@ -13,6 +14,8 @@ from typing import NamedTuple
 from accelerators.skynet.search import folder
 from accelerators.skynet.search.measure import ENTROPY, Measure
 from accelerators.skynet.structure import Structure
+from hwsim.document import shown_path
+from hwsim.errors import Where, bad_input
 
 ENTROPY_NAME, TRAINING_NAME, BOTH_NAME = "entropy", "training", "both"
 NAMES = (ENTROPY_NAME, TRAINING_NAME, BOTH_NAME)
@@ -63,8 +66,20 @@ class Trainings:
 
     def _known(self) -> dict[Asked, float]:
         """Trainings on as many frames that were done before, by this search or an earlier part of it."""
-        rows = (row for row in folder.read_csv(self.kept) if row["frames"] == str(self.frames))
-        return {(row["structure"], int(row["seed"])): float(row["iou"]) for row in rows}
+        found: dict[Asked, float] = {}
+        for number, row in enumerate(folder.read_csv(self.kept), 2):
+            try:
+                key, iou = (row["structure"], int(row["seed"])), float(row["iou"])
+                own = row["frames"] == str(self.frames)
+            except (KeyError, TypeError, ValueError):
+                iou, own = math.nan, True
+            if not 0 <= iou <= 1:
+                rule = "a row has structure, seed, frames, and an IoU from 0 to 1"
+                raise bad_input("csv", "another line", rule, "Delete the file to train anew.",
+                                Where(shown_path(self.kept), number, 1))  # fmt: skip
+            if own:
+                found[key] = iou
+        return found
 
     def _trained(self, wanted: Sequence[tuple[Structure, int]]) -> Iterator[tuple[Asked, float]]:
         """What was asked and IoU, as they come."""
