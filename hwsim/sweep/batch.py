@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import dis
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -58,7 +59,7 @@ class _Scratch:
 
     def take(self, name: str, shape: tuple[int, ...], dtype: Any = np.int64) -> Array:
         """An array of `shape` with whatever it holds."""
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         flat = self._flat.get(name)
         if flat is None or flat.size < size:
             flat = self._flat[name] = np.zeros(size, dtype)
@@ -158,14 +159,10 @@ class Batch:
                 self._capacity = np.zeros_like(self._held)
             size = self._block_size(plan)
             for start in range(0, len(chosen), size):
-                part = chosen[start : start + size]
-                whole = len(part) == len(rows)
-                figures = self._block(plan, rows if whole else rows[part], part)
-                for name, column in figures.items():
-                    if name not in out:
-                        empty = 0 if column.dtype == np.int64 else np.nan
-                        out[name] = np.full(len(rows), empty, column.dtype)
-                    out[name][part] = column
+                part: Any = chosen[start : start + size]
+                if len(chosen) == len(rows):
+                    part = slice(start, start + len(part))
+                _put(self._block(plan, rows[part], part), part, len(rows), out)
         return {name: c for name, c in out.items() if c.dtype == np.int64 or not np.isnan(c).all()}
 
     @property
@@ -205,18 +202,18 @@ class Batch:
 
     def _by_program(self, rows: Array) -> Iterator[tuple[_Plan, Array]]:
         """Each program with the designs it serves."""
-        left = np.arange(len(rows))
+        left = np.ones(len(rows), bool)
         for plan in self._plans:
-            served = self._alike(rows[left], plan)
+            served = left & self._alike(rows, plan)
             if served.any():
-                yield plan, left[served]
-                left = left[~served]
-        while len(left):
-            plan = self._planned(int(left[0]))
+                yield plan, np.flatnonzero(served)
+                left &= ~served
+        while left.any():
+            plan = self._planned(int(left.argmax()))
             self._plans.append(plan)
-            served = self._alike(rows[left], plan)
-            yield plan, left[served]
-            left = left[~served]
+            served = left & self._alike(rows, plan)
+            yield plan, np.flatnonzero(served)
+            left &= ~served
 
     @staticmethod
     def _alike(rows: Array, plan: _Plan) -> Array:
@@ -282,8 +279,8 @@ class Batch:
         row = 8 * self._driver.TIME_COLUMNS * tasks if plan.keeps_times else 1
         return int(min(BLOCK, max(256, TABLE_BYTES // row)))
 
-    def _block(self, plan: _Plan, designs: Array, numbers: Array) -> dict[str, Array]:
-        """The figures of a block of designs, whose places in the call are `numbers`."""
+    def _block(self, plan: _Plan, designs: Array, places: Any) -> dict[str, Array]:
+        """The figures of a block of designs; `places`, numbers or a slice, are theirs in the call."""
         n = len(designs)
         status = np.zeros(n, np.int8)
         machine = self._machine(designs, status)
@@ -293,12 +290,12 @@ class Batch:
         amounts = {name: self._amounts(name, designs, keys, status) for name in self._reads}
         with np.errstate(all="ignore"):
             figures = dict(self._figures(plan, machine, found, held, amounts, status))
-        self._judge(plan, designs, numbers, machine, held, status)
+        self._judge(plan, designs, places, machine, held, status)
         failed = status == _FAILED
         if failed.any():
             for column in figures.values():
                 column[failed] = 0 if column.dtype == np.int64 else np.nan
-        self.status[numbers] = status
+        self.status[places] = status
         return figures
 
     def _machine(self, designs: Array, status: Array) -> _Machine:
@@ -326,7 +323,7 @@ class Batch:
         for r in rates:
             values[:, at : at + r.shape[1]] = r
             at += r.shape[1]
-        varied = np.array([bool((values[:, c] != values[0, c]).any()) for c in range(wide)], bool)
+        varied = (values != values[0]).any(axis=0)
         return _Keys(values, varied, np.arange(own, wide))
 
     def _grouped(self, values: Array, columns: Array) -> _Groups:
@@ -452,27 +449,31 @@ class Batch:
         m, fields = len(kind.tasks), self._shape.n_fields
         step = max(1, COUNT_BYTES // (8 * m * fields))
         count = self._driver.counts_driver(self.model.kernels[kind.task_type])
+        asked = self._asked(machine)
         for start in range(0, len(part.count_reps), step):
             reps = part.count_reps[start : start + step]
             counts = self._scratch.take("counts", (len(reps), m, fields))
             one = _Table(table.totals[start : start + step], table.status[start : start + step])
             count(designs, reps, kind.tasks, kind.times_run, counts, one.totals, one.status)
             first, last = np.searchsorted(part.rows, (start, start + step))
-            self._time_kind(plan, kind, part, machine, counts, one.status, start, rows, at, slice(first, last))
+            self._time_kind(plan, kind, part, asked, counts, one.status, start, rows, at, slice(first, last))
+
+    def _asked(self, machine: _Machine) -> Any:
+        """What the times of tasks depend on, beside their counts."""
+        units = machine.units.view(self._shape.unit_type)[..., 0]
+        levels = machine.levels.view(self._shape.level_type)[..., 0]
+        leads = self._scratch.take("leads", (len(self._shape.levels),))
+        memory = self._scratch.take("transfers", (self._driver.MEMORY, 4))
+        return self._driver.Asked(units, levels, self._dram, leads, memory)
 
     def _time_kind(
-        self, plan: _Plan, kind: _Kind, part: _Parted, machine: _Machine, counts: Array, counted: Array, start: int,
+        self, plan: _Plan, kind: _Kind, part: _Parted, asked: Any, counts: Array, counted: Array, start: int,
         rows: Any, at: int, mine: slice,
     ) -> None:  # fmt: skip
         shape = (mine.stop - mine.start if plan.keeps_times else 1, len(kind.tasks), self._driver.TIME_COLUMNS)
         there = slice(at + mine.start, at + mine.stop)
         begin = int(rows.at[there.start]) if plan.keeps_times else 0
         times = rows.times[begin : begin + shape[0] * shape[1] * shape[2]].reshape(shape)
-        units = machine.units.view(self._shape.unit_type)[..., 0]
-        levels = machine.levels.view(self._shape.level_type)[..., 0]
-        leads = self._scratch.take("leads", (len(self._shape.levels),))
-        memory = self._scratch.take("transfers", (self._driver.MEMORY, 4))
-        asked = self._driver.Asked(units, levels, self._dram, leads, memory)
         self._driver.times_driver(self._shape.columns)(
             asked, part.reps[mine], counts, part.rows[mine] - start, counted, kind.times_run,
             plan.keeps_times, times, rows.sums[there], rows.serial[there], rows.spans[there], rows.status[there],
@@ -545,15 +546,13 @@ class Batch:
             joules[f"{component} (static)"] = np.where(static[:, at] != 0, static[:, at] * latency, np.nan)
         return joules
 
-    def _judge(
-        self, plan: _Plan, designs: Array, numbers: Array, machine: _Machine, held: Array, status: Array
-    ) -> None:
+    def _judge(self, plan: _Plan, designs: Array, places: Any, machine: _Machine, held: Array, status: Array) -> None:
         """Mark what cannot run: a level that holds too little, or what the model itself checks."""
         capacity = machine.levels[:, :, _CAPACITY]
         status[(held > capacity).any(axis=1) & (status == _OK)] = _INFEASIBLE
-        self._held[numbers], self._capacity[numbers] = held, capacity
+        self._held[places], self._capacity[places] = held, capacity
         if not self._static_check:
-            self._check_each(plan, designs, numbers, status)
+            self._check_each(plan, designs, np.arange(len(self.status))[places], status)
 
     def _check_each(self, plan: _Plan, designs: Array, numbers: Array, status: Array) -> None:
         """The model's own check, design by design: it is ordinary Python."""
@@ -810,6 +809,17 @@ def _resources(machine: _Machine) -> tuple[Array, Array]:
 
 
 # --- columns ------------------------------------------------------------------------------------------------------
+
+
+def _put(figures: Mapping[str, Array], places: Any, n: int, out: dict[str, Array]) -> None:
+    """The figures of some of `n` designs into the columns of all."""
+    for name, column in figures.items():
+        if len(column) == n:
+            out[name] = column
+            continue
+        if name not in out:
+            out[name] = np.full(n, 0 if column.dtype == np.int64 else np.nan, column.dtype)
+        out[name][places] = column
 
 
 def _added(columns: Any, n: int) -> Array:
